@@ -1,0 +1,129 @@
+"""The paper's solver: AdamW at 1e-2, halved after 30 steps without progress, until converged; one compiled loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.energy import EnergyTerms, EnergyWeights, energy
+from flowface_jax.fitting.parameters import Chart, Variables, assemble, initial_variables
+from flowface_jax.fitting.problem import FitProblem
+from flowface_jax.pytrees import pytree_dataclass
+
+STEPS_PER_REPORT = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """What a solver returns. variables: the minimiser. history: [n] energy before each step. converged: whether the
+    stopping rule was met within max_steps. terms: the energy at the minimiser, by term.
+    """
+
+    variables: Variables
+    history: np.ndarray
+    converged: bool
+    terms: EnergyTerms
+
+
+@pytree_dataclass
+class AdamState:
+    """The loop's carry: variables, optimiser state, step count, [max_steps] energies so far."""
+
+    variables: Variables
+    optimizer: optax.OptState
+    step: jax.Array
+    history: jax.Array
+
+
+def solve_adamw(
+    problem: FitProblem,
+    chart: Chart,
+    config: FitConfig,
+    focal_guess: jax.Array,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> Solution:
+    """Minimise the energy from `chart.base`. progress: called with (step, energy, step scale) every few dozen steps."""
+    weights = EnergyWeights.of(config)
+    variables = initial_variables(chart)
+    state = AdamState(
+        variables=variables,
+        optimizer=_optimizer(config).init(variables),
+        step=jnp.zeros((), jnp.int32),
+        history=jnp.full((config.max_steps,), jnp.nan),
+    )
+    solver = dataclasses.replace(config, **_NOT_SOLVER_FIELDS)
+    while True:
+        state = _advance(state, problem, chart, focal_guess, weights, solver)
+        step, scale = int(state.step), float(_scale(state))
+        if progress is not None:
+            progress(step, float(state.history[max(step - 1, 0)]), scale)
+        if step >= config.max_steps or scale <= config.smallest_scale:
+            break
+    history = np.asarray(state.history)[:step]
+    terms = jax.jit(lambda v, c, p: energy(assemble(v, c), p, weights, focal_guess))(state.variables, chart, problem)
+    return Solution(state.variables, history, scale <= config.smallest_scale, terms)
+
+
+# The compiled loop depends on the solver's fields alone; the rest is reset so that it does not recompile.
+_NOT_SOLVER_FIELDS = {
+    field.name: field.default
+    for field in dataclasses.fields(FitConfig)
+    if field.name
+    not in {
+        "learning_rate",
+        "weight_decay",
+        "patience",
+        "plateau_tolerance",
+        "smallest_scale",
+        "max_steps",
+    }
+}
+
+
+def _optimizer(config: FitConfig) -> optax.GradientTransformationExtraArgs:
+    return optax.chain(
+        optax.adamw(config.learning_rate, weight_decay=config.weight_decay),
+        optax.contrib.reduce_on_plateau(factor=0.5, patience=config.patience, rtol=config.plateau_tolerance),
+    )
+
+
+def _scale(state: AdamState) -> jax.Array:
+    return optax.tree.get(state.optimizer, "scale")
+
+
+@functools.partial(jax.jit, static_argnames=("weights", "config"), donate_argnames=("state",))
+def _advance(
+    state: AdamState,
+    problem: FitProblem,
+    chart: Chart,
+    focal_guess: jax.Array,
+    weights: EnergyWeights,
+    config: FitConfig,
+) -> AdamState:
+    """Up to STEPS_PER_REPORT steps on the device; stops early at convergence or at max_steps."""
+    optimizer = _optimizer(config)
+    limits = problem.head.expression_limits
+    last = jnp.minimum(state.step + STEPS_PER_REPORT, config.max_steps)
+
+    def objective(variables: Variables) -> jax.Array:
+        return energy(assemble(variables, chart), problem, weights, focal_guess).total
+
+    def one_step(state: AdamState) -> AdamState:
+        value, gradient = jax.value_and_grad(objective)(state.variables)
+        updates, moments = optimizer.update(gradient, state.optimizer, state.variables, value=value)
+        variables = optax.apply_updates(state.variables, updates)
+        if "expression" in variables:
+            variables["expression"] = jnp.clip(variables["expression"], limits[:, 0], limits[:, 1])
+        return AdamState(variables, moments, state.step + 1, state.history.at[state.step].set(value))
+
+    def unfinished(state: AdamState) -> jax.Array:
+        return (state.step < last) & (_scale(state) > config.smallest_scale)
+
+    return jax.lax.while_loop(unfinished, one_step, state)

@@ -1,0 +1,119 @@
+"""Settings of the fit: one frozen dataclass, every field with its unit and its meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_type_hints
+
+from flowface_jax.errors import InputError
+
+GroupMode = Literal["auto", "fixed", "shared", "free"]
+Robust = Literal["none", "huber", "geman_mcclure"]
+IdentityPrior = Literal["once", "per_image"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig:
+    """How stage 2 is solved. `auto` is decided from what is given: known cameras are fixed, unknown ones solved.
+
+    Parameter groups ("fixed" keeps the initial value, "shared" is one value for all frames or cameras, "free" one each):
+    identity: "shared" or "fixed". expression, joint_pose, head_pose: "free", "shared" or "fixed" over frames.
+    focal: over cameras; auto = fixed if the cameras are known, else free. camera_pose: "free" or "fixed"; the first
+        camera is always fixed, as the gauge, unless cameras are known.
+    joints: names of the joints that may rotate; "auto" = the eyes, where no expression already turns them.
+    offsets: per-vertex offsets δ on `offset_region`; auto = only with several cameras, as in the paper.
+    identity_size, expression_size: how many leading coefficients are solved; 0 = all.
+
+    Energy weights (metres, pixels; the squared residuals they multiply are stated in `energy`):
+    prior_weight: λ_FLAME. 0.5 is the exact negative log-prior of unit-variance coefficients.
+    identity_prior: "per_image" counts ‖β‖² once per observed image, "once" a single time, as in the paper. Most of
+        what is wrong with an alignment of one person is wrong in every frame alike, so evidence for identity does
+        not grow with the length of the clip as a plain sum pretends, and a long clip would drown the prior.
+    temporal_weight: λ_temp, 1/m², per vertex. 1/(2 s²) for an acceleration of s metres per frame²; 2e4 is s = 5 mm,
+        loose enough for blinks at 30 fps and, summed over the vertices, tight enough against pixel noise.
+    neutral_weight: λ_MICA, 1/m². 5e4 trusts a given neutral template to about 3 mm per vertex.
+    offset_weight: λ_deform, 1/m². 2e5 lets offsets reach about 1.5 mm where several views agree.
+    robust: kernel on E_A; "none" is the paper's square. robust_scale: in standard deviations, where it starts to bend.
+    temporal_vertices: E_temp is evaluated on this many evenly spread vertices and scaled up; 0 = every vertex.
+    focal_prior_std: standard deviation of a weak prior on log focal about the first guess; it only decides
+        where the images say nothing. 0 = none.
+
+    Solver (the paper's): learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
+    patience: steps without progress before the step is halved. plateau_tolerance: smallest relative decrease that
+        counts as progress. smallest_scale: converged once the step has shrunk to this fraction. max_steps: give up after.
+    """
+
+    identity: GroupMode = "shared"
+    expression: GroupMode = "free"
+    joint_pose: GroupMode = "free"
+    head_pose: GroupMode = "free"
+    focal: GroupMode = "auto"
+    camera_pose: GroupMode = "auto"
+    joints: tuple[str, ...] = ("auto",)
+    offsets: GroupMode = "auto"
+    offset_region: str = "nose"
+    identity_size: int = 0
+    expression_size: int = 0
+
+    prior_weight: float = 0.5
+    identity_prior: IdentityPrior = "per_image"
+    temporal_weight: float = 2e4
+    neutral_weight: float = 5e4
+    offset_weight: float = 2e5
+    robust: Robust = "geman_mcclure"
+    robust_scale: float = 6.0
+    temporal_vertices: int = 256
+    focal_prior_std: float = 0.3
+
+    learning_rate: float = 1e-2
+    weight_decay: float = 0.0
+    patience: int = 30
+    plateau_tolerance: float = 1e-4
+    smallest_scale: float = 0.02
+    max_steps: int = 3000
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(FitConfig)
+        for field in dataclasses.fields(self):
+            choices = get_args(hints[field.name])
+            value = getattr(self, field.name)
+            if choices and all(isinstance(choice, str) for choice in choices) and value not in choices:
+                raise InputError(f"fit.{field.name}: expected one of {', '.join(choices)}, found '{value}'")
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value >= 0:
+                raise InputError(f"fit.{field.name}: expected a number ≥ 0, found {value}")
+        if self.identity == "free":
+            raise InputError("fit.identity: one person has one identity; expected shared or fixed, found 'free'")
+        if self.max_steps < 1 or self.patience < 1 or self.robust_scale <= 0:
+            raise InputError("fit.max_steps, fit.patience and fit.robust_scale must be positive")
+
+
+def config_from_mapping(values: Mapping[str, Any], base: FitConfig | None = None) -> FitConfig:
+    """`base` (default settings) with `values` replaced; text is parsed to the field's type.
+
+    Raises InputError for an unknown key or a value of the wrong type.
+    """
+    base = base or FitConfig()
+    known = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    parsed: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(f"unknown setting fit.{key}; known: {', '.join(sorted(known))}")
+        parsed[key] = _parse(key, value, known[key])
+    return dataclasses.replace(base, **parsed)
+
+
+def _parse(key: str, value: Any, current: Any) -> Any:
+    try:
+        if isinstance(current, tuple):
+            return tuple(part for part in value.split(",") if part) if isinstance(value, str) else tuple(value)
+        if isinstance(current, int):
+            number = float(value)
+            if number != int(number):
+                raise ValueError
+            return int(number)
+        if isinstance(current, float):
+            return float(value)
+        return str(value)
+    except (TypeError, ValueError):
+        raise InputError(f"fit.{key}: expected {type(current).__name__}, found '{value}'") from None

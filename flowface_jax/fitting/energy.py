@@ -1,0 +1,133 @@
+"""The energy of stage 2 (equations 12 to 14), written once: every solver minimises this function."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from flowface_jax.fitting.config import FitConfig, Robust
+from flowface_jax.fitting.parameters import Parameters
+from flowface_jax.fitting.problem import FitProblem
+from flowface_jax.heads.model import vertices
+from flowface_jax.pytrees import pytree_dataclass
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyWeights:
+    """The λ of equation 12 and the kernel on E_A; static under jit. Units as in FitConfig."""
+
+    prior: float
+    temporal: float
+    neutral: float
+    offset: float
+    robust: Robust
+    robust_scale: float
+    focal_prior_std: float
+
+    @staticmethod
+    def of(config: FitConfig) -> EnergyWeights:
+        return EnergyWeights(
+            prior=config.prior_weight,
+            temporal=config.temporal_weight,
+            neutral=config.neutral_weight,
+            offset=config.offset_weight,
+            robust=config.robust,
+            robust_scale=config.robust_scale,
+            focal_prior_std=config.focal_prior_std,
+        )
+
+
+@pytree_dataclass
+class EnergyTerms:
+    """Each term of equation 12, weighted, as a scalar; `total` is their sum."""
+
+    alignment: jax.Array
+    prior: jax.Array
+    temporal: jax.Array
+    neutral: jax.Array
+    offset: jax.Array
+    focal: jax.Array
+
+    @property
+    def total(self) -> jax.Array:
+        return self.alignment + self.prior + self.temporal + self.neutral + self.offset + self.focal
+
+
+def energy(
+    parameters: Parameters, problem: FitProblem, weights: EnergyWeights, focal_guess: jax.Array | None = None
+) -> EnergyTerms:
+    """All terms of the energy; focal_guess [C] px centres the weak focal prior (None: no such prior)."""
+    local = head_vertices(parameters, problem)
+    world = parameters.to_world(local)
+    focal = jnp.zeros(())
+    if focal_guess is not None and weights.focal_prior_std > 0:
+        focal = 0.5 * jnp.sum(jnp.log(parameters.focal / focal_guess) ** 2) / weights.focal_prior_std**2
+    return EnergyTerms(
+        alignment=alignment_term(parameters, problem, weights, world),
+        prior=prior_term(parameters, problem, weights),
+        temporal=temporal_term(problem, weights, world),
+        neutral=neutral_term(parameters, problem, weights),
+        offset=weights.offset * jnp.sum(parameters.offsets**2),
+        focal=focal,
+    )
+
+
+def head_vertices(parameters: Parameters, problem: FitProblem) -> jax.Array:
+    """The evaluated vertices in the head's frame, every frame: [F,N,3] m."""
+    frozen = not parameters.joint_rotations.shape[1]
+    posed = jax.vmap(vertices, in_axes=(None, None, 0, None if frozen else 0, None))
+    joints = None if frozen else parameters.joint_rotations
+    return posed(problem.head, parameters.identity, parameters.expression, joints, parameters.offsets)
+
+
+def projected_points(parameters: Parameters, problem: FitProblem, world: jax.Array) -> jax.Array:
+    """The observed points of world-space vertices [F,N,3] in every image: [C,F,P,2] px."""
+    corners = world[:, problem.corners]
+    observed = jnp.einsum("fpkd,pk->fpd", corners, problem.barycentric, precision="highest")
+    return parameters.to_pixels(observed, problem.principal_point)
+
+
+def alignment_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights, world: jax.Array) -> jax.Array:
+    """E_A = Σ λ_i ρ(‖x − μ‖² / σ²) / 2 (equation 13; ρ is the identity for robust = "none")."""
+    residual = projected_points(parameters, problem, world) - problem.mean
+    squared = jnp.sum(residual**2, axis=-1) * problem.inverse_std**2
+    return 0.5 * jnp.sum(problem.point_weight * robust_kernel(squared, weights.robust, weights.robust_scale))
+
+
+def robust_kernel(squared: jax.Array, kind: Robust, scale: float) -> jax.Array:
+    """ρ of a squared residual in units of σ²; every kind equals its argument near zero."""
+    if kind == "none":
+        return squared
+    if kind == "huber":
+        safe = jnp.maximum(squared, scale**2)
+        return jnp.where(squared <= scale**2, squared, 2.0 * scale * jnp.sqrt(safe) - scale**2)
+    return squared / (1.0 + squared / scale**2)
+
+
+def prior_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights) -> jax.Array:
+    """E_FLAME = λ (n ‖β‖² + ‖Φ‖²), n = problem.identity_scale, each Φ in the spread that the head model states."""
+    expression = jnp.where(problem.real_frame[:, None], parameters.expression, 0.0) / problem.head.expression_std
+    return weights.prior * (problem.identity_scale * jnp.sum(parameters.identity**2) + jnp.sum(expression**2))
+
+
+def temporal_term(problem: FitProblem, weights: EnergyWeights, world: jax.Array) -> jax.Array:
+    """E_temp = λ Σ ‖x_{t−1} − 2 x_t + x_{t+1}‖² (equation 14), on world vertices [F,N,3] sampled over the head."""
+    if world.shape[0] < 3:
+        return jnp.zeros(())
+    sampled = world[:, problem.temporal_ids]
+    acceleration = sampled[:-2] - 2.0 * sampled[1:-1] + sampled[2:]
+    counted = jnp.where(problem.temporal_centre[1:-1, None, None], acceleration, 0.0)
+    return weights.temporal * problem.temporal_scale * jnp.sum(counted**2)
+
+
+def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights) -> jax.Array:
+    """E_MICA = λ ‖M_neutral − M_MICA‖² over all vertices of the head, offsets included."""
+    if problem.neutral_residual.shape[0] == 0:
+        return jnp.zeros(())
+    size = parameters.identity.shape[0]
+    with jax.default_matmul_precision("highest"):
+        difference = problem.neutral_residual + problem.neutral_basis[..., :size] @ parameters.identity
+    difference = difference.at[problem.vertex_ids].add(parameters.offsets)
+    return weights.neutral * jnp.sum(difference**2)

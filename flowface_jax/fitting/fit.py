@@ -1,0 +1,246 @@
+"""`fit`: an alignment and a head in, a track out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.cameras.model import Cameras, make_cameras
+from flowface_jax.errors import InputError
+from flowface_jax.fitting.adamw import Solution, solve_adamw
+from flowface_jax.fitting.bundle import BundleState
+from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.energy import EnergyWeights
+from flowface_jax.fitting.initialise import initialise
+from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
+from flowface_jax.fitting.parameters import Chart, Layout, Parameters, assemble
+from flowface_jax.fitting.problem import FitProblem, make_problem
+from flowface_jax.fitting.quality import frame_flags, point_residuals, summarise
+from flowface_jax.fitting.track import Track, head_digest
+from flowface_jax.heads.model import HeadModel
+
+Progress = Callable[[int, float, float], None]
+
+
+def fit(
+    alignment: Alignment,
+    head: HeadModel,
+    cameras: Cameras | None = None,
+    config: FitConfig | None = None,
+    neutral_template: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> Track:
+    """Fit the head model (and unknown cameras) to an alignment by minimising the energy of section 3.2.2.
+
+    cameras: known cameras, in the alignment's order; None = focal lengths and poses are solved for and the first
+    camera is the world. neutral_template: [V,3] m, a metric neutral head for E_MICA. progress: called with
+    (step, energy, step scale).
+    Raises InputError where counts differ, no face is visible, or views cannot be linked.
+    """
+    config = config or FitConfig()
+    started = time.perf_counter()
+    _check(alignment, cameras)
+    state, focal_guess = initialise(alignment, head, cameras, config)
+    initialised = time.perf_counter()
+    principal_point = alignment.image_size / 2.0 if cameras is None else np.asarray(cameras.principal_point)
+    problem = make_problem(alignment, head, principal_point, config, neutral_template)
+    layout = make_layout(alignment, head, cameras, config)
+    chart = make_chart(problem, head, state, layout, config)
+    solution = solve_adamw(problem, chart, config, jnp.asarray(focal_guess, jnp.float32), progress)
+    parameters = jax.jit(assemble)(solution.variables, chart)
+    solved = time.perf_counter()
+    timings = {"initialise_s": initialised - started, "solve_s": solved - initialised}
+    return _make_track(alignment, head, cameras, config, problem, chart, solution, parameters, timings)
+
+
+def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig) -> Layout:
+    """Turn the settings' `auto` into modes. Raises InputError for a joint or region that the head does not have."""
+    unknown_cameras = cameras is None
+    focal = config.focal if config.focal != "auto" else ("free" if unknown_cameras else "fixed")
+    pose = config.camera_pose if config.camera_pose != "auto" else ("free" if unknown_cameras else "fixed")
+    offsets = config.offsets
+    if offsets == "auto":
+        offsets = "shared" if alignment.camera_count > 1 else "fixed"
+    names = config.joints
+    if names == ("auto",):
+        turned_by_expression = any("eyelook" in name.lower() for name in head.expression_names)
+        names = () if turned_by_expression else tuple(n for n in head.joint_names if "eye" in n)
+    missing = [name for name in names if name not in head.joint_names]
+    if missing:
+        raise InputError(f"head '{head.name}' has no joint {', '.join(missing)}; it has {', '.join(head.joint_names)}")
+    if offsets != "fixed" and config.offset_region not in head.regions:
+        raise InputError(
+            f"head '{head.name}' has no region '{config.offset_region}'; it has {', '.join(sorted(head.regions))}"
+        )
+    return Layout(
+        identity=config.identity,
+        expression=_over_frames(config.expression, "expression"),
+        joint_pose=_over_frames(config.joint_pose, "joint_pose"),
+        head_pose=_over_frames(config.head_pose, "head_pose"),
+        focal=focal,
+        camera_pose="fixed" if alignment.camera_count == 1 else pose,
+        offsets=offsets,
+        active_joints=tuple(head.joint_names.index(name) for name in names),
+    )
+
+
+def make_chart(problem: FitProblem, head: HeadModel, state: BundleState, layout: Layout, config: FitConfig) -> Chart:
+    """The initial state as the point about which the solver counts its variables, frames padded."""
+    frames, real = problem.frame_count, len(state.head_rotation)
+    identity = np.zeros(problem.head.identity_size, np.float32)
+    shared = min(len(state.identity), len(identity))
+    identity[:shared] = state.identity[:shared]
+    joints = head.joint_count if layout.active_joints else 0
+    base = Parameters(
+        identity=jnp.asarray(identity),
+        expression=_extend(state.expression, frames),
+        joint_rotations=jnp.zeros((frames, joints, 3)),
+        head_rotation=_extend(state.head_rotation, frames),
+        head_translation=_extend(state.head_translation, frames),
+        offsets=jnp.zeros((problem.head.vertex_count, 3)),
+        camera_rotation=jnp.asarray(state.camera_rotation, jnp.float32),
+        camera_translation=jnp.asarray(state.camera_translation, jnp.float32),
+        focal=jnp.asarray(state.focal, jnp.float32),
+    )
+    offset_ids = np.zeros(0, np.int32)
+    if layout.offsets != "fixed":
+        offset_ids = np.flatnonzero(np.asarray(problem.head.regions[config.offset_region]))
+    positions = np.einsum("cij,fj->cfi", state.camera_rotation, state.head_translation)
+    depth = (positions + state.camera_translation[:, None])[..., 2]
+    return Chart(
+        base=base,
+        offset_ids=jnp.asarray(offset_ids, jnp.int32),
+        depth=jnp.asarray(np.median(depth[:, :real], axis=1), jnp.float32),
+        layout=layout,
+    )
+
+
+def _check(alignment: Alignment, cameras: Cameras | None) -> None:
+    if cameras is None:
+        return
+    if cameras.count != alignment.camera_count:
+        raise InputError(
+            f"the alignment has {alignment.camera_count} camera(s), the calibration {cameras.count}; "
+            "give one camera per view, in the same order"
+        )
+    sizes = np.asarray(cameras.image_size)
+    for name, size, expected in zip(alignment.camera_names, alignment.image_size, sizes, strict=True):
+        if (size != expected).any():
+            raise InputError(
+                f"camera '{name}': the images are {size[0]} x {size[1]} px, the calibration is for "
+                f"{expected[0]} x {expected[1]}; calibrate at the size of the video"
+            )
+
+
+def _over_frames(mode: str, field: str) -> str:
+    if mode == "auto":
+        raise InputError(f"fit.{field}: expected free, shared or fixed, found 'auto'")
+    return mode
+
+
+def _extend(rows: np.ndarray, count: int) -> jax.Array:
+    """Repeat the last row up to `count` (padding frames are never looked at, but must be sane)."""
+    extra = np.repeat(rows[-1:], count - len(rows), axis=0)
+    return jnp.asarray(np.concatenate([rows, extra]), jnp.float32)
+
+
+def _make_track(
+    alignment: Alignment,
+    head: HeadModel,
+    cameras: Cameras | None,
+    config: FitConfig,
+    problem: FitProblem,
+    chart: Chart,
+    solution: Solution,
+    parameters: Parameters,
+    timings: dict[str, float],
+) -> Track:
+    real = alignment.frame_count
+    distance = point_residuals(parameters, problem)[:, :real]
+    quality = summarise(distance, alignment)
+    focal_std = focal_standard_deviation(problem, parameters, EnergyWeights.of(config), chart)
+    note = focal_note(focal_std, alignment.camera_names)
+    final = make_cameras(
+        np.asarray(parameters.focal),
+        np.asarray(problem.principal_point),
+        np.asarray(parameters.camera_rotation),
+        np.asarray(parameters.camera_translation),
+        alignment.image_size,
+        alignment.camera_names,
+    )
+    offsets = np.zeros((head.vertex_count, 3), np.float32)
+    offsets[np.asarray(problem.vertex_ids)] = np.asarray(parameters.offsets)
+    joints = np.zeros((real, head.joint_count, 3), np.float32)
+    if parameters.joint_rotations.shape[1]:
+        joints = np.asarray(parameters.joint_rotations)[:real]
+    record = {
+        "head": {
+            "name": head.name,
+            "digest": head_digest(head),
+            "vertices": head.vertex_count,
+            "licence": head.licence,
+        },
+        "alignment": {"source": alignment.source, "point_set": alignment.point_set, "points": alignment.point_count},
+        "cameras_known": cameras is not None,
+        "settings": dataclasses.asdict(config),
+        "layout": dataclasses.asdict(chart.layout),
+        "solver": {
+            "name": "adamw",
+            "steps": len(solution.history),
+            "converged": solution.converged,
+            "energy": {f.name: float(getattr(solution.terms, f.name)) for f in dataclasses.fields(solution.terms)},
+        },
+        "focal_relative_std": [float(s) for s in focal_std],
+        "notes": [note] if note else [],
+        "flags": frame_flags(quality, alignment),
+        "residual": quality.as_record(),
+        "timings": timings,
+        "versions": versions(),
+    }
+    return Track(
+        identity=_padded(np.asarray(parameters.identity), head.identity_size),
+        expression=_padded(np.asarray(parameters.expression)[:real], head.expression_size),
+        joint_rotations=joints,
+        head_rotation=_rotation_vectors(np.asarray(parameters.head_rotation)[:real]),
+        head_translation=np.asarray(parameters.head_translation)[:real],
+        offsets=offsets,
+        cameras=final,
+        observed=alignment.valid.copy(),
+        residual_px=quality.median_px,
+        residual_p90_px=quality.p90_px,
+        face_width_px=quality.face_width_px,
+        frame_times=alignment.frame_times,
+        frame_ids=alignment.frame_ids,
+        energy_history=solution.history,
+        record=json.dumps(record, sort_keys=True),
+    )
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+    """Zero-pad the last axis: coefficients that were not solved for are zero."""
+    widths = [(0, 0)] * (values.ndim - 1) + [(0, size - values.shape[-1])]
+    return np.pad(values, widths)
+
+
+def _rotation_vectors(matrices: np.ndarray) -> np.ndarray:
+    return Rotation.from_matrix(matrices).as_rotvec().astype(np.float32)
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what a result depends on."""
+    packages = ("flowface-jax", "jax", "jaxlib", "numpy", "optax")
+    return {name: version(name) for name in packages} | {
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+    }

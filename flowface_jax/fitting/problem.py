@@ -1,0 +1,172 @@
+"""What the energy is evaluated on: the observations, and only those parts of the head that they need."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.errors import InputError
+from flowface_jax.fitting.config import FitConfig
+from flowface_jax.heads.model import HeadModel, restrict
+from flowface_jax.pytrees import pytree_dataclass
+
+
+@pytree_dataclass
+class FitProblem:
+    """Observations of P points in F (padded) frames of C cameras, on a head restricted to N needed vertices.
+
+    head: restricted HeadModel. corners: [P,k] int32 into N and barycentric: [P,k], k = 1 where points are vertices.
+    mean: [C,F,P,2] px. inverse_std: [C,F,P] 1/px, 0 where not observed. point_weight: [P] λ_i.
+    real_frame: [F] bool, False for padding. temporal_centre: [F] bool, True where t−1, t and t+1 are all real frames.
+    temporal_ids: [M] int32 into N; temporal_scale: () number of vertices each of them stands for.
+    principal_point: [C,2] px. neutral_residual: [V,3] m, template minus the given neutral head, or [0,3].
+    neutral_basis: [V,3,S]. vertex_ids: [N] row of each evaluated vertex in the full head. identity_scale: () how often
+    the identity prior counts.
+    """
+
+    head: HeadModel
+    corners: jax.Array
+    barycentric: jax.Array
+    mean: jax.Array
+    inverse_std: jax.Array
+    point_weight: jax.Array
+    real_frame: jax.Array
+    temporal_centre: jax.Array
+    temporal_ids: jax.Array
+    temporal_scale: jax.Array
+    principal_point: jax.Array
+    neutral_residual: jax.Array
+    neutral_basis: jax.Array
+    vertex_ids: jax.Array
+    identity_scale: jax.Array
+
+    @property
+    def frame_count(self) -> int:
+        return self.mean.shape[1]
+
+
+def padded_length(count: int) -> int:
+    """The frame count after padding: few distinct lengths, so that few programs are compiled; at most a quarter more."""
+    step = max(8, 2 ** max(0, count.bit_length() - 3))
+    return -(-count // step) * step if count > 1 else 1
+
+
+def make_problem(
+    alignment: Alignment,
+    head: HeadModel,
+    principal_point: np.ndarray,
+    config: FitConfig,
+    neutral_template: np.ndarray | None = None,
+    frames: np.ndarray | None = None,
+) -> FitProblem:
+    """Gather what the energy needs. frames: indices of the frames to use (all by default).
+
+    Raises InputError where points, neutral template or sizes do not fit the head.
+    """
+    surface = alignment.points_on(head)
+    corners, barycentric = np.asarray(surface.vertex_ids), np.asarray(surface.barycentric)
+    if alignment.point_set == "vertices":
+        corners, barycentric = corners[:, :1], barycentric[:, :1]
+    temporal = _spread_vertices(head, config.temporal_vertices)
+    vertex_ids, inverse = np.unique(np.concatenate([corners.ravel(), temporal]), return_inverse=True)
+    selected = np.arange(alignment.frame_count) if frames is None else np.asarray(frames)
+    consecutive = frames is None and _is_sequence(alignment)
+    real, count = len(selected), padded_length(len(selected))
+    observed = np.isfinite(alignment.std) & alignment.valid[..., None]
+    inverse_std = np.where(observed, 1.0 / np.where(observed, alignment.std, 1.0), 0.0).astype(np.float32)
+    centre = np.zeros(count, bool)
+    if consecutive and real >= 3:
+        centre[1 : real - 1] = True
+    return FitProblem(
+        head=restrict(_leading(head, config), jnp.asarray(vertex_ids)),
+        corners=jnp.asarray(inverse[: corners.size].reshape(corners.shape), jnp.int32),
+        barycentric=jnp.asarray(barycentric),
+        mean=jnp.asarray(_pad(alignment.mean[:, selected], count)),
+        inverse_std=jnp.asarray(_pad(inverse_std[:, selected], count)),
+        point_weight=jnp.asarray(_point_weights(alignment, head, surface.vertex_ids, surface.barycentric)),
+        real_frame=jnp.arange(count) < real,
+        temporal_centre=jnp.asarray(centre),
+        temporal_ids=jnp.asarray(inverse[corners.size :], jnp.int32),
+        temporal_scale=jnp.float32(head.vertex_count / len(temporal)),
+        principal_point=jnp.asarray(principal_point, jnp.float32),
+        neutral_residual=jnp.asarray(_neutral_residual(head, neutral_template)),
+        neutral_basis=_leading(head, config).identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),
+        vertex_ids=jnp.asarray(vertex_ids, jnp.int32),
+        identity_scale=jnp.float32(identity_scale(observed[:, selected], config)),
+    )
+
+
+def identity_scale(observed: np.ndarray, config: FitConfig) -> float:
+    """How often the identity prior counts: once, or once per image [C,F] in which any point [C,F,P] is observed."""
+    return 1.0 if config.identity_prior == "once" else float(max(1, observed.any(-1).sum()))
+
+
+def _leading(head: HeadModel, config: FitConfig) -> HeadModel:
+    """The head with only the leading coefficients that are solved for."""
+    s = config.identity_size or head.identity_size
+    e = config.expression_size or head.expression_size
+    return dataclasses.replace(
+        head,
+        identity_basis=head.identity_basis[..., :s],
+        expression_basis=head.expression_basis[..., :e],
+        expression_std=head.expression_std[:e],
+        expression_limits=head.expression_limits[:e],
+        joint_identity=head.joint_identity[..., :s],
+        joint_expression=head.joint_expression[..., :e],
+        expression_names=head.expression_names[:e],
+    )
+
+
+def _point_weights(alignment: Alignment, head: HeadModel, ids: jax.Array, barycentric: jax.Array) -> np.ndarray:
+    """λ_i per observed point: the head's vertex weights, but 1 for landmark sets (all chosen to be seen)."""
+    if alignment.point_set in ("mediapipe", "landmarks"):
+        return np.ones(alignment.point_count, np.float32)
+    return (np.asarray(head.vertex_weights)[np.asarray(ids)] * np.asarray(barycentric)).sum(1).astype(np.float32)
+
+
+def _is_sequence(alignment: Alignment) -> bool:
+    """Whether neighbouring frames are neighbours in time (a photo collection has no time stamps)."""
+    times = alignment.frame_times
+    return bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
+
+
+def _spread_vertices(head: HeadModel, count: int) -> np.ndarray:
+    """`count` vertices spread evenly over the head by farthest-point sampling; all of them for 0."""
+    template = np.asarray(head.template)
+    if count == 0 or count >= len(template):
+        return np.arange(len(template))
+    chosen = np.zeros(count, np.int64)
+    chosen[0] = int(np.argmax(template[:, 2]))
+    distance = np.linalg.norm(template - template[chosen[0]], axis=1)
+    for k in range(1, count):
+        chosen[k] = int(np.argmax(distance))
+        distance = np.minimum(distance, np.linalg.norm(template - template[chosen[k]], axis=1))
+    return np.sort(chosen)
+
+
+def _neutral_residual(head: HeadModel, neutral_template: np.ndarray | None) -> np.ndarray:
+    if neutral_template is None:
+        return np.zeros((0, 3), np.float32)
+    target = np.asarray(neutral_template, np.float32)
+    if target.shape != (head.vertex_count, 3) or not np.isfinite(target).all():
+        raise InputError(
+            f"the neutral template must be finite vertices of shape [{head.vertex_count}, 3] in metres for head "
+            f"'{head.name}', found shape {list(target.shape)}"
+        )
+    template = np.asarray(head.template)
+    ratio = np.ptp(target, axis=0).max() / np.ptp(template, axis=0).max()
+    if not 0.5 < ratio < 2:
+        raise InputError(f"the neutral template is {ratio:.3g} times the size of head '{head.name}'; expected metres")
+    # Both heads carry their own origin; only the shape is meant.
+    return template - template.mean(0) - (target - target.mean(0))
+
+
+def _pad(array: np.ndarray, count: int) -> np.ndarray:
+    """Zero-pad axis 1 (frames) to `count`."""
+    widths = [(0, 0)] * array.ndim
+    widths[1] = (0, count - array.shape[1])
+    return np.pad(array, widths)

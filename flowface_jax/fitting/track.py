@@ -1,0 +1,162 @@
+"""`Track`: the fitted head, frame by frame, with what made it and how well it fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxlie
+import numpy as np
+
+from flowface_jax.cameras.model import Cameras, make_cameras
+from flowface_jax.conventions import CONVENTIONS
+from flowface_jax.errors import InputError
+from flowface_jax.heads.model import HeadModel, vertices
+from flowface_jax.pytrees import pytree_dataclass, static_field
+from flowface_jax.storage import read_json, read_npz, write_json, write_npz
+
+FORMAT = "flowface-track/1"
+ARRAYS = "track.npz"
+RECORD = "track.json"
+
+
+@pytree_dataclass
+class Track:
+    """The result of a fit. Host (NumPy) arrays, float32 unless said.
+
+    identity: [S]. expression: [F,E]. joint_rotations: [F,K,3] axis-angle. head_rotation: [F,3] axis-angle and
+    head_translation: [F,3] m, head-to-world. offsets: [V,3] m. cameras: Cameras (world = first camera's frame where
+    they were solved for). observed: [C,F] bool. residual_px and residual_p90_px: [C,F] px, median and 90th percentile
+    distance between observed and fitted points (NaN where unseen). face_width_px: [C,F] px, width of the box around
+    the observed points. frame_times: [F] s. frame_ids: [F] int. energy_history: [n].
+    record: JSON text with settings, versions, timings, convergence, notes and per-frame flags (see `summary`).
+    """
+
+    identity: np.ndarray
+    expression: np.ndarray
+    joint_rotations: np.ndarray
+    head_rotation: np.ndarray
+    head_translation: np.ndarray
+    offsets: np.ndarray
+    cameras: Cameras
+    observed: np.ndarray
+    residual_px: np.ndarray
+    residual_p90_px: np.ndarray
+    face_width_px: np.ndarray
+    frame_times: np.ndarray
+    frame_ids: np.ndarray
+    energy_history: np.ndarray
+    record: str = static_field()
+
+    @property
+    def frame_count(self) -> int:
+        return self.expression.shape[0]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The record as a dictionary: settings, versions, timings, convergence, notes, flags."""
+        return json.loads(self.record)
+
+    def local_vertices(self, head: HeadModel, frame: int) -> jax.Array:
+        """Vertices in the head's own frame: [V,3] m. Raises InputError for a head of other sizes."""
+        self._check(head)
+        return _posed(head, self.identity, self.expression[frame], self.joint_rotations[frame], self.offsets)
+
+    def world_vertices(self, head: HeadModel, frame: int) -> jax.Array:
+        """Vertices in the world (equation 9): [V,3] m."""
+        rotation = jaxlie.SO3.exp(jnp.asarray(self.head_rotation[frame])).as_matrix()
+        local = self.local_vertices(head, frame)
+        return jnp.matmul(local, rotation.T, precision="highest") + self.head_translation[frame]
+
+    def image_vertices(self, head: HeadModel, frame: int) -> jax.Array:
+        """Vertices in every camera's image: [C,V,2] px."""
+        return self.cameras.project(self.world_vertices(head, frame))
+
+    def neutral_vertices(self, head: HeadModel) -> jax.Array:
+        """The person's neutral head, offsets included: [V,3] m."""
+        self._check(head)
+        zero = jnp.zeros((head.expression_size,))
+        return vertices(head, jnp.asarray(self.identity), zero, None, jnp.asarray(self.offsets))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write track.npz and track.json (conventions included) into the folder."""
+        folder = Path(folder)
+        arrays = {
+            "format": np.asarray(FORMAT),
+            "conventions": np.asarray([f"{key}: {text}" for key, text in CONVENTIONS.items()]),
+            "camera_names": np.asarray(self.cameras.names),
+            "camera_focal_px": self.cameras.focal,
+            "camera_principal_point_px": self.cameras.principal_point,
+            "camera_rotation_world_to_camera": self.cameras.rotation,
+            "camera_translation_world_to_camera_m": self.cameras.translation,
+            "camera_image_size": self.cameras.image_size,
+        }
+        arrays |= {stored: np.asarray(getattr(self, field)) for field, stored in _STORED.items()}
+        write_npz(folder / ARRAYS, arrays)
+        write_json(folder / RECORD, {"format": FORMAT, "conventions": CONVENTIONS, **self.summary})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Track:
+        """Read a track from its folder (or its track.npz). Raises InputError if either file is absent or damaged."""
+        path = Path(path)
+        folder = path if path.is_dir() else path.parent
+        if not (folder / ARRAYS).is_file():
+            raise InputError(f"{folder} holds no {ARRAYS}; name a folder that flowface track or flowface fit wrote")
+        arrays = read_npz(folder / ARRAYS, "a flowface track", required=(*_STORED.values(), "camera_focal_px"))
+        record = read_json(folder / RECORD, "the track's record")
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise InputError(f'{folder / RECORD} is not a track record: expected "format": "{FORMAT}"')
+        cameras = make_cameras(
+            arrays["camera_focal_px"],
+            arrays["camera_principal_point_px"],
+            arrays["camera_rotation_world_to_camera"],
+            arrays["camera_translation_world_to_camera_m"],
+            arrays["camera_image_size"],
+            [str(name) for name in arrays["camera_names"]],
+        )
+        fields = {field: arrays[stored] for field, stored in _STORED.items()}
+        text = {key: value for key, value in record.items() if key not in ("format", "conventions")}
+        return Track(cameras=cameras, record=json.dumps(text, sort_keys=True), **fields)
+
+    def _check(self, head: HeadModel) -> None:
+        expected = (len(self.offsets), self.expression.shape[1], self.joint_rotations.shape[1])
+        found = (head.vertex_count, head.expression_size, head.joint_count)
+        digest = self.summary.get("head", {}).get("digest")
+        if expected != found or (digest is not None and digest != head_digest(head)):
+            made_with = self.summary.get("head", {}).get("name", "another head")
+            raise InputError(
+                f"the track was made with head '{made_with}' ({expected[0]} vertices, {expected[1]} expressions), "
+                f"found head '{head.name}' ({found[0]} vertices, {found[1]} expressions); load the same head"
+            )
+
+
+_STORED = {
+    "identity": "identity",
+    "expression": "expression",
+    "joint_rotations": "joint_rotations_axis_angle",
+    "head_rotation": "head_rotation_axis_angle",
+    "head_translation": "head_translation_m",
+    "offsets": "offsets_m",
+    "observed": "observed",
+    "residual_px": "residual_px",
+    "residual_p90_px": "residual_p90_px",
+    "face_width_px": "face_width_px",
+    "frame_times": "frame_times_s",
+    "frame_ids": "frame_ids",
+    "energy_history": "energy_history",
+}
+
+_posed = jax.jit(vertices)
+
+
+def head_digest(head: HeadModel) -> str:
+    """A short fingerprint of the head's template and triangles, so that a track is never decoded with another head."""
+    digest = hashlib.sha256()
+    digest.update(np.round(np.asarray(head.template, np.float64) * 1e6).astype(np.int64).tobytes())
+    digest.update(np.asarray(head.triangles, np.int64).tobytes())
+    return digest.hexdigest()[:16]
