@@ -30,8 +30,6 @@ FACE_POINTS = 468
 IDENTITY_SIZE = 50
 ROUNDS = 4
 IRIS_RADIUS = 5.85e-3
-# The usual prior shrinks a wide-open mouth, and what it shrinks would turn into a displaced lip.
-PRIOR_WIDENING = 2.0
 # How much more an anchor (a Multi-PIE landmark whose place on the head is known) counts than a found point.
 ANCHOR_WEIGHT = 4.0
 # The MediaPipe point nearest to each of the 68 Multi-PIE landmarks.
@@ -125,7 +123,7 @@ def load_ict(path: Path) -> LinearHead:
         identity=data["identity"][:IDENTITY_SIZE] / 100.0,
         expression=data["expression"] / 100.0,
         limits=np.tile([-0.1, 1.1], (count, 1)),
-        expression_std=np.full(count, PRIOR_WIDENING * 0.3),
+        expression_std=np.full(count, 0.3),
         skin=within(0, 6706),
         eyeballs={+1: within(21451, 22221), -1: within(23021, 23791)},
         landmarks=(landmarks, np.tile([1.0, 0, 0], (68, 1))),
@@ -151,7 +149,7 @@ def load_generic() -> LinearHead:
         identity=np.moveaxis(np.asarray(head.identity_basis), -1, 0)[:IDENTITY_SIZE],
         expression=np.moveaxis(np.asarray(head.expression_basis), -1, 0),
         limits=limits + [-0.1, 0.1],
-        expression_std=PRIOR_WIDENING * np.asarray(head.expression_std, np.float64),
+        expression_std=np.asarray(head.expression_std, np.float64),
         skin=triangles[face[triangles].all(1)],
         eyeballs={+1: triangles[eyeball & (side > 0)], -1: triangles[eyeball & (side < 0)]},
         landmarks=(np.asarray(head.landmarks.vertex_ids), np.asarray(head.landmarks.barycentric)),
@@ -258,7 +256,7 @@ def fit(
     observed: np.ndarray,
     weights: np.ndarray,
     size: tuple[int, int],
-    iterations: int = 18,
+    iterations: int = 20,
 ) -> Fit:
     """Gauss-Newton over shared identity and focal, and each frame's expression and pose.
 
@@ -266,7 +264,9 @@ def fit(
     through the Schur complement of the frames' blocks. Plain least squares: MediaPipe's points hold no gross errors, and
     a robust loss would take a wide-open mouth for one.
     """
-    base, identity_basis, expression_basis = (_at(head, name, places) for name in ("template", "identity", "expression"))
+    base, identity_basis, expression_basis = (
+        _at(head, name, places) for name in ("template", "identity", "expression")
+    )
     frames, shapes, expressions = len(observed), len(identity_basis), len(expression_basis)
     centre = np.asarray(size) / 2.0
     focal_guess = 1.6 * max(size)
@@ -296,6 +296,9 @@ def fit(
             block = a.T @ a + np.diag(prior)
             block += np.diag(1e-3 * np.diag(block))
             coupling, gradient = b.T @ a, a.T @ r + prior * np.r_[np.zeros(6), expression[k]]
+            stuck = np.r_[np.zeros(6, bool), _leaving(expression[k], gradient[6:], head.limits)]
+            block[stuck], block[:, stuck], coupling[:, stuck], gradient[stuck] = 0, 0, 0, 0
+            block[stuck, stuck] = 1
             solved = np.linalg.solve(block, np.c_[coupling.T, gradient])
             shared += b.T @ b - coupling @ solved[:, :-1]
             shared_gradient += b.T @ r - coupling @ solved[:, -1]
@@ -310,13 +313,24 @@ def fit(
     return Fit(identity, expression, rotation, translation, float(np.exp(log_focal)), residual)
 
 
+def _leaving(expression: np.ndarray, gradient: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Coefficients at a limit that descent would push beyond it: held for this step (projected Newton)."""
+    low, high = limits.T
+    return ((expression <= low) & (gradient > 0)) | ((expression >= high) & (gradient < 0))
+
+
 def _at(head: LinearHead, name: str, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     ids, barycentric = places
     return np.einsum("...mkc,mk->...mc", getattr(head, name)[..., ids, :], barycentric).astype(np.float64)
 
 
 def _projection(
-    points: np.ndarray, rotation: np.ndarray, translation: np.ndarray, focal: float, centre: np.ndarray, seen: np.ndarray
+    points: np.ndarray,
+    rotation: np.ndarray,
+    translation: np.ndarray,
+    focal: float,
+    centre: np.ndarray,
+    seen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Error [M,2] px and its derivatives by pose [M,2,6] (left rotation, translation), point [M,2,3] and log focal [M,2]."""
     turned = points @ rotation.T
@@ -458,7 +472,7 @@ def search(head: LinearHead, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]
     frames = [choose_frames(clip) for clip in clips]
     contour = np.arange(68) < 17
     anchors, anchor_weights = head.landmarks, np.where(contour, 0.0, ANCHOR_WEIGHT)
-    places, seen_ids, weights = anchors, MULTI_PIE, np.where(contour, 0.01, 1.0)
+    places, seen_ids, weights = anchors, MULTI_PIE, np.where(contour, 0.1, 1.0)
     for number in range(ROUNDS + 1):
         fits = [
             fit(head, places, clip.landmarks[chosen][:, seen_ids, :2].astype(np.float64), weights, clip.size)
@@ -485,16 +499,13 @@ def search(head: LinearHead, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]
 
 
 def _collect(head: LinearHead, clips: list[Clip], frames: list[np.ndarray], fits: list[Fit]) -> np.ndarray:
-    """Places [N,468,3] found in all frames; NaN for lips of closed mouths and for lids of closing eyes."""
+    """Places [N,468,3] found in all frames; NaN for the lids of closing eyes."""
     found = []
-    lips = np.r_[UPPER_LIP, LOWER_LIP]
     for clip, chosen, result in zip(clips, frames, fits, strict=True):
-        _, mouth, lids = openings(clip.landmarks)
+        lids = openings(clip.landmarks)[2]
         usual = np.nanpercentile(lids, 75)
         for k, frame in enumerate(chosen):
             places = look_up(head, result, k, clip.landmarks[frame, :FACE_POINTS, :2].astype(np.float64), clip.size)
-            if mouth[frame] < 0.06:
-                places[lips] = np.nan
             if lids[frame] < 0.75 * usual:
                 places[EYELIDS] = np.nan
             found.append(places)

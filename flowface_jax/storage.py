@@ -43,9 +43,13 @@ def read_npz(path: str | os.PathLike[str], kind: str, required: tuple[str, ...] 
             raise InputError(
                 f"{path} holds pickled Python objects, which are never loaded; save plain arrays instead"
             ) from None
-        raise InputError(f"{path} is not a readable .npz ({kind}): {_first_line(error)}; make or fetch it again") from None
+        raise InputError(
+            f"{path} is not a readable .npz ({kind}): {_first_line(error)}; make or fetch it again"
+        ) from None
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged or truncated ({kind}): {_first_line(error)}; make or fetch it again") from None
+        raise InputError(
+            f"{path} is damaged or truncated ({kind}): {_first_line(error)}; make or fetch it again"
+        ) from None
     missing = [name for name in required if name not in arrays]
     if missing:
         raise InputError(

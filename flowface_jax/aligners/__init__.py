@@ -1,0 +1,26 @@
+"""Video in, `Alignment` out: decoding, choosing a face, finding its points and how uncertain they are."""
+
+from flowface_jax.aligners.faces import FaceTrack, choose_face, link_faces
+from flowface_jax.aligners.frames import Frame, FrameSource, SourceInfo
+from flowface_jax.aligners.images import open_images, read_image
+from flowface_jax.aligners.mediapipe import align_mediapipe
+from flowface_jax.aligners.noise import estimate_std
+from flowface_jax.aligners.registry import ALIGNERS, align
+from flowface_jax.aligners.video import VideoFile, open_frames
+
+__all__ = [
+    "ALIGNERS",
+    "FaceTrack",
+    "Frame",
+    "FrameSource",
+    "SourceInfo",
+    "VideoFile",
+    "align",
+    "align_mediapipe",
+    "choose_face",
+    "estimate_std",
+    "link_faces",
+    "open_frames",
+    "open_images",
+    "read_image",
+]

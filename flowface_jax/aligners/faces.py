@@ -62,7 +62,9 @@ def choose_face(tracks: Sequence[FaceTrack], face: int, name: str) -> FaceTrack:
     if face < 1:
         raise InputError(f"face: expected a rank of 1 (the largest) or more, found {face}")
     if not tracks:
-        raise InputError(f"no face was found in any frame of {name}; check that the face is visible, upright and in focus")
+        raise InputError(
+            f"no face was found in any frame of {name}; check that the face is visible, upright and in focus"
+        )
     if face > len(tracks):
         raise InputError(f"face {face} was asked for, but {name} shows only {len(tracks)}; choose 1 to {len(tracks)}")
     return tracks[face - 1]

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Frame(NamedTuple):
-    """One picture. frame_id: its number in the source. time_s: seconds since the first frame. image: [H,W,3] RGB uint8."""
+    """One picture [H,W,3] RGB uint8, its number in the source, and its time in seconds since the first frame."""
 
     frame_id: int
     time_s: float

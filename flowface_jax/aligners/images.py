@@ -47,7 +47,9 @@ def open_images(paths: Sequence[str | os.PathLike[str]], name: str, frame_rate: 
 
 def list_images(folder: Path) -> list[Path]:
     """Image files directly inside the folder, numbers in names sorted by value. Raises InputError if there is none."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    found = [
+        p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()
+    ]
     if not found:
         suffixes = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
         raise InputError(f"no image in the folder {folder}; expected files that end in {suffixes}")
@@ -68,7 +70,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except (cv2.error, OSError):
         pixels = None
     if pixels is None or pixels.size == 0:
-        raise InputError(f"{path} is not a readable image: empty, damaged or of an unknown format; open it elsewhere to check")
+        raise InputError(
+            f"{path} is not a readable image: empty, damaged or of an unknown format; open it elsewhere to check"
+        )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 

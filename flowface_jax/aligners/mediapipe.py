@@ -25,6 +25,17 @@ logger = logging.getLogger(__name__)
 MAXIMUM_FACES = 5
 MINIMUM_CONFIDENCE = 0.5
 
+HALF_PIXEL = 0.5
+CROP_SHIFT = 0.0014
+"""What turns MediaPipe's fractions × size into continuous pixels: + HALF_PIXEL px − CROP_SHIFT × longer box side.
+
+Measured on 93 frames of seven people. The same picture at 1/4 to 2 times its size shows an offset of −0.53 ± 0.01 px,
+in x and y alike, that does not grow with the picture: MediaPipe counts from the centre of the first pixel. With that
+half pixel added, a picture and its mirror image still disagree by twice 0.0014 ± 0.0002 of the box, at three sizes
+alike: a fifth of a pixel of the crop that its network sees. Mirroring tells of x only; the crop treats both axes alike,
+so y is taken to have the same.
+"""
+
 Undistort = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int | None], None]
 
@@ -75,35 +86,45 @@ def align_mediapipe(
 
 
 def detect_faces(source: FrameSource, static: bool | None = None) -> Iterator[tuple[float, np.ndarray]]:
-    """Time (s) and landmarks [N,478,3] of all N faces in each frame: x, y in px of the full image, z in px of x's scale.
+    """Time (s) of each frame and the landmarks [N,478,3] of its N faces, px of the full image.
 
-    z grows away from the camera and is zero near the head's centre. Raises MissingDependencyError without MediaPipe.
+    z, in the same unit, grows away from the camera and is zero near the head's centre. Raises MissingDependencyError without MediaPipe.
     """
     static = not source.info.is_video if static is None else static
     width, height = source.info.size
-    # MediaPipe states coordinates as fractions of the image from its top-left corner, z as a fraction of the width.
-    scale = np.asarray([width, height, width], np.float32)
     mesh = _face_mesh(static)
     try:
         for frame in source:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*GetPrototype", category=UserWarning)
                 found = mesh.process(frame.image).multi_face_landmarks or []
-            points = [[(p.x, p.y, p.z) for p in one.landmark] for one in found]
-            yield frame.time_s, np.asarray(points, np.float32).reshape(-1, MEDIAPIPE_POINTS, 3) * scale
+            fractions = np.asarray([[(p.x, p.y, p.z) for p in one.landmark] for one in found], np.float32)
+            yield frame.time_s, _to_pixels(fractions.reshape(-1, MEDIAPIPE_POINTS, 3), width, height)
     finally:
         mesh.close()
 
 
+def _to_pixels(fractions: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Continuous pixels [N,P,3] of MediaPipe's coordinates: fractions of width, height and, for z, width."""
+    points = fractions * np.asarray([width, height, width], np.float32)
+    side = np.ptp(points[..., :2], axis=1).max(-1)
+    points[..., :2] += (HALF_PIXEL - CROP_SHIFT * side)[:, None, None]
+    return points
+
+
 def _open_all(
-    sources: Sequence[str | os.PathLike[str] | FrameSource], undistort: Sequence[Undistort | None] | None, frame_rate: float
+    sources: Sequence[str | os.PathLike[str] | FrameSource],
+    undistort: Sequence[Undistort | None] | None,
+    frame_rate: float,
 ) -> list[FrameSource]:
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     if not sources:
         raise InputError("expected at least one video, image or folder of images, found none")
     if undistort is not None and len(undistort) != len(sources):
-        raise InputError(f"undistort: expected one entry for each of the {len(sources)} cameras, found {len(undistort)}")
+        raise InputError(
+            f"undistort: expected one entry for each of the {len(sources)} cameras, found {len(undistort)}"
+        )
     return [source if isinstance(source, FrameSource) else open_frames(source, frame_rate) for source in sources]
 
 
@@ -115,7 +136,10 @@ def _warn_of_rates(sources: Sequence[FrameSource]) -> None:
 
 
 def _assemble(
-    sources: Sequence[FrameSource], cameras: Sequence[np.ndarray], times: list[float], undistort: Sequence[Undistort | None]
+    sources: Sequence[FrameSource],
+    cameras: Sequence[np.ndarray],
+    times: list[float],
+    undistort: Sequence[Undistort | None],
 ) -> Alignment:
     """The alignment from each camera's landmarks [F_c,478,3], NaN where its face was not seen."""
     frames = len(times)
@@ -125,7 +149,9 @@ def _assemble(
     for c, (source, points, straighten) in enumerate(zip(sources, cameras, undistort, strict=True)):
         length = len(points)
         if length < frames:
-            logger.warning("%s has %d frames, the longest source %d; it is invalid after its end", source.info.name, length, frames)
+            logger.warning(
+                "%s has %d frames, the longest source %d; it is invalid after its end", source.info.name, length, frames
+            )
         valid[c, :length] = np.isfinite(points[:, 0, 0])
         std[c, :length] = estimate_std(points, valid[c, :length], mediapipe_groups(), source.info.size)
         mean[c, :length] = points[..., :2]

@@ -45,8 +45,10 @@ IRISES = tuple(range(468, 478))
 _NEIGHBOURS = 8
 
 
-def estimate_std(points: np.ndarray, valid: np.ndarray, group: np.ndarray, image_size: tuple[int, int] | None) -> np.ndarray:
-    """Standard deviation [F,P] px per coordinate of landmarks [F,P,3] (x, y px; z in the same unit, away from the camera).
+def estimate_std(
+    points: np.ndarray, valid: np.ndarray, group: np.ndarray, image_size: tuple[int, int] | None
+) -> np.ndarray:
+    """Standard deviation [F,P] px per coordinate of landmarks [F,P,3]: x, y px and z px into the picture.
 
     valid: [F] bool. group: [P] factor per point (`mediapipe_groups`). Points outside `image_size` (width, height) are
     guesses of the detector, not observations: they get infinity, as do invalid frames.
@@ -157,5 +159,5 @@ def _neighbours(points: np.ndarray) -> np.ndarray:
 
 
 def turn_factor(cosine: np.ndarray) -> np.ndarray:
-    """Growth of the systematic deviation with the facing cosine: `TURN_FACTORS` at `TURN_COSINES`, log-linear between."""
+    """Growth of the systematic deviation with the facing cosine (`TURN_FACTORS` at `TURN_COSINES`, log-linear)."""
     return np.exp(np.interp(cosine, TURN_COSINES, np.log(TURN_FACTORS)))

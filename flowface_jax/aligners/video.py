@@ -47,7 +47,9 @@ class VideoFile:
         # Some containers only estimate their count, so a frame or two less is no sign of damage.
         stated = self.info.frame_count or 0
         if stated - count > max(2, 0.02 * stated):
-            logger.warning("%s states %d frames, but only %d could be read; it may be cut off", self.path, stated, count)
+            logger.warning(
+                "%s states %d frames, but only %d could be read; it may be cut off", self.path, stated, count
+            )
 
 
 def open_frames(path: str | os.PathLike[str], frame_rate: float = 25.0) -> FrameSource:
@@ -115,7 +117,9 @@ def _decode(path: Path) -> Iterator[Any]:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                logger.warning("%s: reading stopped at damage (%s); the frames before it are kept", path, _reason(error))
+                logger.warning(
+                    "%s: reading stopped at damage (%s); the frames before it are kept", path, _reason(error)
+                )
                 break
             if packet is None:
                 break

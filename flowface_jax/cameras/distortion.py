@@ -12,6 +12,7 @@ COEFFICIENT_ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 _TOLERANCE = 1e-11
 _MAX_STEPS = 60
+_NEGLIGIBLE = 1e-12
 
 
 def distort(points: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
@@ -21,7 +22,7 @@ def distort(points: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """
     points = np.asarray(points, np.float64)
     moved, jacobian = _forward(points, np.asarray(coefficients, np.float64))
-    moved[~((_norm(points) < largest_radius(coefficients)) & (np.linalg.det(jacobian) > 0))] = np.nan
+    moved[~((_norm(points) < largest_radius(coefficients)) & _keeps_orientation(jacobian))] = np.nan
     return moved
 
 
@@ -49,7 +50,7 @@ def undistort(points: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         estimate, value, jacobian, error = _damped(estimate, step, target, coefficients, limit, error)
         if not (error < before).any():
             break
-    estimate[~((error <= 1e-8) & (np.linalg.det(jacobian) > 0))] = np.nan
+    estimate[~((error <= 1e-8) & _keeps_orientation(jacobian))] = np.nan
     return estimate
 
 
@@ -67,7 +68,7 @@ def largest_radius(coefficients: np.ndarray) -> float:
     positive = [
         float(root.real)
         for polynomial in (slope, denominator)
-        for root in polynomial.trim().roots()
+        for root in polynomial.trim(_NEGLIGIBLE).roots()
         if root.real > 0 and abs(root.imag) < 1e-9 * max(1.0, abs(root.real))
     ]
     return float(np.sqrt(min(positive))) if positive else float("inf")
@@ -125,6 +126,11 @@ def _solve_2x2(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     determinant = a * d - b * c
     safe = np.where(np.abs(determinant) > 1e-12, determinant, np.inf)
     return np.stack([d * right[:, 0] - b * right[:, 1], a * right[:, 1] - c * right[:, 0]], axis=-1) / safe[:, None]
+
+
+def _keeps_orientation(jacobian: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return jacobian[..., 0, 0] * jacobian[..., 1, 1] - jacobian[..., 0, 1] * jacobian[..., 1, 0] > 0
 
 
 def _norm(vectors: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ IdentityPrior = Literal["once", "per_image"]
 class FitConfig:
     """How stage 2 is solved. `auto` is decided from what is given: known cameras are fixed, unknown ones solved.
 
-    Parameter groups ("fixed" keeps the initial value, "shared" is one value for all frames or cameras, "free" one each):
+    Parameter groups ("fixed" keeps the initial value, "shared" is one for all frames or cameras, "free" one each):
     identity: "shared" or "fixed". expression, joint_pose, head_pose: "free", "shared" or "fixed" over frames.
     focal: over cameras; auto = fixed if the cameras are known, else free. camera_pose: "free" or "fixed"; the first
         camera is always fixed, as the gauge, unless cameras are known.
@@ -30,8 +30,8 @@ class FitConfig:
     identity_prior: "per_image" counts ‖β‖² once per observed image, "once" a single time, as in the paper. Most of
         what is wrong with an alignment of one person is wrong in every frame alike, so evidence for identity does
         not grow with the length of the clip as a plain sum pretends, and a long clip would drown the prior.
-    temporal_weight: λ_temp, 1/m², per vertex. 1/(2 s²) for an acceleration of s metres per frame²; 2e4 is s = 5 mm,
-        loose enough for blinks at 30 fps and, summed over the vertices, tight enough against pixel noise.
+    temporal_weight: λ_temp, 1/m², per vertex of FLAME. 1/(2 s²) for an acceleration of s metres per frame²; 2e4 is
+        s = 5 mm, loose enough for blinks at 30 fps and, summed over the vertices, tight enough against pixel noise.
     neutral_weight: λ_MICA, 1/m². 5e4 trusts a given neutral template to about 3 mm per vertex.
     offset_weight: λ_deform, 1/m². 2e5 lets offsets reach about 1.5 mm where several views agree.
     robust: kernel on E_A; "none" is the paper's square. robust_scale: in standard deviations, where it starts to bend.
@@ -41,7 +41,7 @@ class FitConfig:
 
     Solver (the paper's): learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
     patience: steps without progress before the step is halved. plateau_tolerance: smallest relative decrease that
-        counts as progress. smallest_scale: converged once the step has shrunk to this fraction. max_steps: give up after.
+        counts as progress. smallest_scale: converged once the step has shrunk to this fraction. max_steps: the limit.
     """
 
     identity: GroupMode = "shared"

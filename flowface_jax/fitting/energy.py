@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from flowface_jax.fitting.config import FitConfig, Robust
 from flowface_jax.fitting.parameters import Parameters
-from flowface_jax.fitting.problem import FitProblem
+from flowface_jax.fitting.problem import FLAME_VERTICES, FitProblem
 from flowface_jax.heads.model import vertices
 from flowface_jax.pytrees import pytree_dataclass
 
@@ -123,11 +123,11 @@ def temporal_term(problem: FitProblem, weights: EnergyWeights, world: jax.Array)
 
 
 def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights) -> jax.Array:
-    """E_MICA = λ ‖M_neutral − M_MICA‖² over all vertices of the head, offsets included."""
+    """E_MICA = λ ‖M_neutral − M_MICA‖² over all vertices, offsets included, counted as FLAME's number of vertices."""
     if problem.neutral_residual.shape[0] == 0:
         return jnp.zeros(())
     size = parameters.identity.shape[0]
     with jax.default_matmul_precision("highest"):
         difference = problem.neutral_residual + problem.neutral_basis[..., :size] @ parameters.identity
     difference = difference.at[problem.vertex_ids].add(parameters.offsets)
-    return weights.neutral * jnp.sum(difference**2)
+    return weights.neutral * FLAME_VERTICES / difference.shape[0] * jnp.sum(difference**2)

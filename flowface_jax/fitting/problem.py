@@ -14,6 +14,9 @@ from flowface_jax.fitting.config import FitConfig
 from flowface_jax.heads.model import HeadModel, restrict
 from flowface_jax.pytrees import pytree_dataclass
 
+FLAME_VERTICES = 5023
+"""Sums over all vertices are counted as if every head had as many vertices as the paper's."""
+
 
 @pytree_dataclass
 class FitProblem:
@@ -22,7 +25,8 @@ class FitProblem:
     head: restricted HeadModel. corners: [P,k] int32 into N and barycentric: [P,k], k = 1 where points are vertices.
     mean: [C,F,P,2] px. inverse_std: [C,F,P] 1/px, 0 where not observed. point_weight: [P] λ_i.
     real_frame: [F] bool, False for padding. temporal_centre: [F] bool, True where t−1, t and t+1 are all real frames.
-    temporal_ids: [M] int32 into N; temporal_scale: () number of vertices each of them stands for.
+    temporal_ids: [M] int32 into N; temporal_scale: () how many of FLAME's
+        vertices each of them stands for, so that λ_temp means the same for every head.
     principal_point: [C,2] px. neutral_residual: [V,3] m, template minus the given neutral head, or [0,3].
     neutral_basis: [V,3,S]. vertex_ids: [N] row of each evaluated vertex in the full head. identity_scale: () how often
     the identity prior counts.
@@ -50,7 +54,7 @@ class FitProblem:
 
 
 def padded_length(count: int) -> int:
-    """The frame count after padding: few distinct lengths, so that few programs are compiled; at most a quarter more."""
+    """The frame count after padding: few distinct lengths, so that few programs are compiled."""
     step = max(8, 2 ** max(0, count.bit_length() - 3))
     return -(-count // step) * step if count > 1 else 1
 
@@ -91,7 +95,7 @@ def make_problem(
         real_frame=jnp.arange(count) < real,
         temporal_centre=jnp.asarray(centre),
         temporal_ids=jnp.asarray(inverse[corners.size :], jnp.int32),
-        temporal_scale=jnp.float32(head.vertex_count / len(temporal)),
+        temporal_scale=jnp.float32(FLAME_VERTICES / len(temporal)),
         principal_point=jnp.asarray(principal_point, jnp.float32),
         neutral_residual=jnp.asarray(_neutral_residual(head, neutral_template)),
         neutral_basis=_leading(head, config).identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),

@@ -99,7 +99,8 @@ def surface_points(vertex_ids: np.ndarray, barycentric: np.ndarray, vertex_count
         )
     if vertex_ids.size and not (vertex_ids.min() >= 0 and vertex_ids.max() < vertex_count):
         raise InputError(
-            f"{kind}: names vertex {int(vertex_ids.max())} of a head with {vertex_count} vertices; it belongs to another mesh"
+            f"{kind}: names vertex {int(vertex_ids.max())} of a head with {vertex_count} vertices; it belongs to "
+            "another mesh"
         )
     sums = barycentric.sum(axis=1, keepdims=True)
     if not np.all(np.abs(sums - 1) < 0.02):
@@ -124,7 +125,9 @@ def _bind(parts: HeadParts) -> Any:
     from flowface_jax.heads.binding import bind
 
     if parts.landmarks is None:
-        raise InputError(f"head {parts.name} has no 68 landmarks, which binding it to the atlas needs; give its landmark file")
+        raise InputError(
+            f"head {parts.name} has no 68 landmarks, which binding it to the atlas needs; give its landmark file"
+        )
     return bind(np.asarray(parts.template, np.float64), np.asarray(parts.triangles), parts.landmarks)
 
 
@@ -177,11 +180,15 @@ def _check(parts: HeadParts) -> None:
             raise InputError(f"head {parts.name}: {name} holds numbers that are not finite; the file is damaged")
     triangles = np.asarray(parts.triangles)
     if triangles.ndim != 2 or triangles.shape[1] != 3 or (triangles.size and triangles.max() >= vertices):
-        raise InputError(f"head {parts.name}: triangles must be (T,3) ids below {vertices}; found shape {triangles.shape}")
+        raise InputError(
+            f"head {parts.name}: triangles must be (T,3) ids below {vertices}; found shape {triangles.shape}"
+        )
     if triangles.size and triangles.min() < 0:
         raise InputError(f"head {parts.name}: triangles name a vertex below zero; the file is damaged")
     if not all(-1 <= parent < k for k, parent in enumerate(parts.joint_parents)) or len(parts.joint_parents) != joints:
-        raise InputError(f"head {parts.name}: every joint's parent must come before it; found {tuple(parts.joint_parents)}")
+        raise InputError(
+            f"head {parts.name}: every joint's parent must come before it; found {tuple(parts.joint_parents)}"
+        )
     if vertices and np.abs(parts.skinning_weights.sum(axis=1) - 1).max() > 1e-3:
         raise InputError(f"head {parts.name}: skinning weights of every vertex must sum to 1; the file is damaged")
 

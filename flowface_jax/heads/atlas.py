@@ -163,7 +163,9 @@ def _checked(
     points, vertices = np.asarray(points, np.float64), np.asarray(vertices, np.float64)
     triangles = np.asarray(triangles)
     if points.ndim != 2 or points.shape[1] != 3 or vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise InputError(f"expected points [N,3] and vertices [V,3], found {list(points.shape)} and {list(vertices.shape)}")
+        raise InputError(
+            f"expected points [N,3] and vertices [V,3], found {list(points.shape)} and {list(vertices.shape)}"
+        )
     if triangles.ndim != 2 or triangles.shape[1] != 3 or len(triangles) == 0:
         raise InputError(f"expected at least one triangle [T,3], found shape {list(triangles.shape)}")
     if triangles.min() < 0 or triangles.max() >= len(vertices):

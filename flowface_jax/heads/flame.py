@@ -129,7 +129,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         found = arrays[key].shape
         if len(found) != len(shape) or any(isinstance(n, int) and n != m for n, m in zip(shape, found, strict=True)):
             wanted = ",".join(str(n) for n in shape)
-            raise InputError(f"{path}: expected {key} of shape ({wanted}), found {found}; it is not {_KIND} or is damaged")
+            raise InputError(
+                f"{path}: expected {key} of shape ({wanted}), found {found}; it is not {_KIND} or is damaged"
+            )
     arrays["f"] = _triangles(path, arrays["f"], vertices)
     return arrays
 
@@ -156,7 +158,8 @@ def _split(
     if columns <= IDENTITY_COLUMNS:
         if identity_size is None or expression_size is None or identity_size + expression_size != columns:
             raise InputError(
-                f"{path}: expected shapedirs (V,3,400), found {shapedirs.shape}; say how its {columns} columns split with "
+                f"{path}: expected shapedirs (V,3,400), found {shapedirs.shape}; say how its {columns} columns "
+                "split with "
                 f"identity_size and expression_size (found {identity_size} and {expression_size})"
             )
         first = identity_size
@@ -175,7 +178,9 @@ def _parents(path: Path, kintree: np.ndarray) -> tuple[int, ...]:
     """Row 0 of the table; the root's entry is 2**32 − 1 in the released files and means none."""
     parents = (-1, *(int(parent) for parent in kintree[0, 1:]))
     if not all(0 <= parent < k for k, parent in enumerate(parents) if k):
-        raise InputError(f"{path}: kintree_table names parents {parents}, which must come before their joints; it is damaged")
+        raise InputError(
+            f"{path}: kintree_table names parents {parents}, which must come before their joints; it is damaged"
+        )
     return parents
 
 
@@ -193,7 +198,9 @@ def _regions(path: Path, vertex_count: int) -> dict[str, np.ndarray]:
     for name, ids in named.items():
         ids = np.asarray(ids)
         if ids.dtype.kind not in "iu" or (ids.size and not 0 <= ids.min() <= ids.max() < vertex_count):
-            raise InputError(f"{path}: mask {name} must hold vertex ids below {vertex_count}; it belongs to another mesh")
+            raise InputError(
+                f"{path}: mask {name} must hold vertex ids below {vertex_count}; it belongs to another mesh"
+            )
         masks[str(name)] = np.isin(np.arange(vertex_count), ids)
     regions = dict(masks)
     for region, sources in _REGIONS_OF_MASKS.items():

@@ -44,7 +44,9 @@ def contour_and_static(path: str | os.PathLike[str], triangles: np.ndarray, vert
         full = tuple(np.concatenate([a[:_CONTOUR], b[:_STATIC]]) for a, b in zip(contour, static, strict=True))
     faces, barycentric = (part[: _CONTOUR + _STATIC] for part in full)
     if len(faces) != _CONTOUR + _STATIC:
-        raise InputError(f"{path}: expected 68 landmarks, found {len(faces)}; use landmark_embedding.npy of MICA or DECA")
+        raise InputError(
+            f"{path}: expected 68 landmarks, found {len(faces)}; use landmark_embedding.npy of MICA or DECA"
+        )
     return _on_triangles(path, faces, barycentric, triangles, vertex_count)
 
 
@@ -56,10 +58,14 @@ def mediapipe_points(
     embedding = _read(path)
     pair = _pair(embedding, "lmk_face_idx", "lmk_b_coords")
     if pair is None or "landmark_indices" not in embedding:
-        raise InputError(f"{path}: expected lmk_face_idx, lmk_b_coords and landmark_indices (mediapipe_landmark_embedding.npz)")
+        raise InputError(
+            f"{path}: expected lmk_face_idx, lmk_b_coords and landmark_indices (mediapipe_landmark_embedding.npz)"
+        )
     rows = np.asarray(embedding["landmark_indices"]).astype(np.int64).ravel()
     if rows.size != len(pair[0]) or (rows.size and not 0 <= rows.min() <= rows.max() < MEDIAPIPE_COUNT):
-        raise InputError(f"{path}: landmark_indices must hold {len(pair[0])} numbers below {MEDIAPIPE_COUNT}; it is damaged")
+        raise InputError(
+            f"{path}: landmark_indices must hold {len(pair[0])} numbers below {MEDIAPIPE_COUNT}; it is damaged"
+        )
     return rows, _on_triangles(path, *pair, triangles, vertex_count)
 
 
@@ -93,7 +99,8 @@ def _contour(path: Path, embedding: dict[str, Any]) -> tuple[np.ndarray, np.ndar
         found = _pair(_read(beside), "lmk_face_idx", "lmk_b_coords")
     if found is None or len(found[0]) < _CONTOUR:
         raise MissingAssetError(
-            f"{path} has the 51 inner landmarks but not the 17 of the contour; use landmark_embedding.npy (MICA, DECA), "
+            f"{path} has the 51 inner landmarks but not the 17 of the contour; use landmark_embedding.npy (MICA, "
+            "DECA), "
             f"which has all 68, or put {DYNAMIC_FILE} beside it"
         )
     return found
@@ -104,6 +111,7 @@ def _on_triangles(
 ) -> SurfacePoints:
     if faces.size and not (faces.min() >= 0 and faces.max() < len(triangles)):
         raise InputError(
-            f"{path} names triangle {int(faces.max())} of a head with {len(triangles)} triangles; it belongs to another mesh"
+            f"{path} names triangle {int(faces.max())} of a head with {len(triangles)} triangles; it belongs to "
+            "another mesh"
         )
     return surface_points(triangles[faces], barycentric, vertex_count, str(path))

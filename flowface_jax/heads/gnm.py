@@ -27,7 +27,15 @@ KEYS = (
 _KIND = "a GNM head model"
 _HEAD_HEIGHT = (0.2, 0.3)
 _UNITS = {"metre": 1.0, "centimetre": 0.01, "millimetre": 0.001}
-_INNER_GROUPS = ("left_eye", "right_eye", "teeth", "upper_teeth_and_gums", "lower_teeth_and_gums", "tongue", "mouth_sock")
+_INNER_GROUPS = (
+    "left_eye",
+    "right_eye",
+    "teeth",
+    "upper_teeth_and_gums",
+    "lower_teeth_and_gums",
+    "tongue",
+    "mouth_sock",
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -97,7 +105,9 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
     }
     for key, shape in expected.items():
         if arrays[key].shape != shape or arrays[key].dtype.kind not in "iuf":
-            raise InputError(f"{path}: expected {key} of shape {shape}, found {arrays[key].shape}; it is not {_KIND} or is damaged")
+            raise InputError(
+                f"{path}: expected {key} of shape {shape}, found {arrays[key].shape}; it is not {_KIND} or is damaged"
+            )
 
 
 def _pose_correctives(path: Path, arrays: dict[str, np.ndarray], vertices: int, joints: int) -> np.ndarray:
@@ -107,7 +117,8 @@ def _pose_correctives(path: Path, arrays: dict[str, np.ndarray], vertices: int, 
         return np.zeros((vertices, 3, 0))
     if regressor.shape != (9 * joints, 3 * vertices):
         raise InputError(
-            f"{path}: expected pose_correctives_regressor of shape {(9 * joints, 3 * vertices)}, found {regressor.shape}"
+            f"{path}: expected pose_correctives_regressor of shape {(9 * joints, 3 * vertices)}, found "
+            f"{regressor.shape}"
         )
     return np.asarray(regressor, np.float64).T.reshape(vertices, 3, 9 * joints)
 
@@ -158,7 +169,9 @@ def _landmark_file(path: Path, given: str | os.PathLike[str] | None) -> Path:
 def _landmarks(path: Path, template: np.ndarray) -> SurfacePoints:
     """68 rows of three (vertex, weight) pairs. Early releases list points 3 to 7 of the contour backwards: mended."""
     try:
-        rows = np.array([line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()], np.float64)
+        rows = np.array(
+            [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()], np.float64
+        )
     except (ValueError, UnicodeDecodeError):
         rows = np.zeros((0, 0))
     if rows.shape != (68, 6) or not np.array_equal(rows[:, ::2], np.round(rows[:, ::2])):

@@ -1,7 +1,7 @@
-"""Reading the ICT Face Model Light (github.com/USC-ICT/ICT-FaceKit, MIT): its light .npz or a checkout's FaceXModel folder.
+"""Reading the ICT Face Model Light (github.com/USC-ICT/ICT-FaceKit, MIT): a light .npz or a checkout's FaceXModel folder.
 
-Files are in centimetres. Expressions are ARKit's shapes under ARKit's spelling (eyeBlinkLeft); browInnerUp and cheekPuff
-come as a left and a right half, as ICT has them, so there are 53.
+Files are in centimetres. Expressions are ARKit's shapes under ARKit's spelling (eyeBlinkLeft); browInnerUp and
+cheekPuff come as a left and a right half, as ICT has them, so there are 53.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ JOINT_NAMES = ("root", "left_eye", "right_eye")
 EXPRESSION_STD = 0.3
 LICENCE = "ICT Face Model Light, copyright 2020 USC Institute for Creative Technologies, MIT"
 _FIRST_INNER = 11248
+_SCLERAE = (slice(21451, 22221), slice(23021, 23791))
 _CENTIMETRES = 0.01
 _KIND = "the ICT Face Model Light"
 _FOLDER = "FaceXModel"
@@ -50,7 +51,8 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Source:
-    """The model in centimetres: neutral [V,3], offsets [S,V,3] and [E,V,3], names [E], triangles [T,3], landmarks [68]."""
+    """The model in centimetres: neutral [V,3], offsets [S,V,3] and [E,V,3], names [E], triangles [T,3], "
+    "landmarks [68]."""
 
     neutral: np.ndarray
     identity: np.ndarray
@@ -141,7 +143,9 @@ def _from_npz(path: Path) -> _Source:
 def _from_folder(path: Path) -> _Source:
     folder = find_folder(path)
     if folder is None:
-        raise InputError(f"{path} has no generic_neutral_mesh.obj; expected an ICT-FaceKit checkout or its {_FOLDER} folder")
+        raise InputError(
+            f"{path} has no generic_neutral_mesh.obj; expected an ICT-FaceKit checkout or its {_FOLDER} folder"
+        )
     indices = read_json(folder / "vertex_indices.json", "ICT's vertex indices")
     if not isinstance(indices, dict) or not {"expressions", "idx_to_landmark_verts"} <= set(indices):
         raise InputError(f"{folder / 'vertex_indices.json'}: expected 'expressions' and 'idx_to_landmark_verts'")
@@ -152,7 +156,9 @@ def _from_folder(path: Path) -> _Source:
     listed = [str(name) for name in indices["expressions"]]
     present = [name for name in listed if (folder / f"{name}.obj").is_file()]
     if not identities or not present:
-        raise InputError(f"{folder} has {len(identities)} identity and {len(present)} expression meshes; expected one of each")
+        raise InputError(
+            f"{folder} has {len(identities)} identity and {len(present)} expression meshes; expected one of each"
+        )
     if len(present) < len(listed):
         _logger.warning("%s has %d of the %d expressions that it lists", folder, len(present), len(listed))
     return _Source(
@@ -177,9 +183,13 @@ def _check(path: Path, source: _Source) -> None:
         raise InputError(f"{path}: expected {_KIND} with {VERTEX_COUNT} vertices, found shape {source.neutral.shape}")
     for name, basis in (("identity", source.identity), ("expression", source.expression)):
         if basis.ndim != 3 or basis.shape[1:] != (VERTEX_COUNT, 3) or not len(basis):
-            raise InputError(f"{path}: expected {name} of shape (N,{VERTEX_COUNT},3), found {basis.shape}; it is damaged")
+            raise InputError(
+                f"{path}: expected {name} of shape (N,{VERTEX_COUNT},3), found {basis.shape}; it is damaged"
+            )
     if len(source.expression_names) != len(source.expression):
-        raise InputError(f"{path}: {len(source.expression)} expressions but {len(source.expression_names)} names; it is damaged")
+        raise InputError(
+            f"{path}: {len(source.expression)} expressions but {len(source.expression_names)} names; it is damaged"
+        )
 
 
 def _size(path: Path, kind: str, asked: int | None, available: int) -> int:
@@ -231,15 +241,14 @@ def _eye_weights() -> np.ndarray:
 def _eye_joints(template: np.ndarray, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Joint positions [3,3] and their identity basis [3,3,S]: root at the origin, eyes at the eyeballs' centres.
 
-    A centre is an affine combination of its eyeball's vertices, so it follows every identity. Expressions leave it in
-    place: ICT's eyeLook shapes turn the eyeball about it.
+    A centre is an affine combination of its sclera's vertices, so it follows every identity. No expression of the model
+    moves an eyeball (the eyeLook shapes move the lids), so these joints are what turns the gaze.
     """
     joints, basis = np.zeros((3, 3)), np.zeros((3, 3, identity.shape[-1]))
-    for joint, name in ((1, "left_eyeball"), (2, "right_eyeball")):
-        ball = template[_range(name)]
-        regressor = _centre_regressor(ball)
-        joints[joint] = regressor @ ball
-        basis[joint] = np.einsum("v,vds->ds", regressor, identity[_range(name)])
+    for joint, sclera in enumerate(_SCLERAE, 1):
+        regressor = _centre_regressor(template[sclera])
+        joints[joint] = regressor @ template[sclera]
+        basis[joint] = np.einsum("v,vds->ds", regressor, identity[sclera])
     return joints, basis
 
 

@@ -52,7 +52,9 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
             except ValueError:
                 polygon = []
             if len(polygon) < 3 or not all(0 <= v < len(vertices) and t < len(uv) for v, t in polygon):
-                raise InputError(f"{path} line {number}: not a face of this mesh: {line.strip()[:60]!r}; the OBJ is damaged")
+                raise InputError(
+                    f"{path} line {number}: not a face of this mesh: {line.strip()[:60]!r}; the OBJ is damaged"
+                )
             for second, third in zip(polygon[1:-1], polygon[2:], strict=True):
                 corners += (polygon[0], second, third)
                 materials.append(material)
@@ -61,7 +63,8 @@ def read_obj(path: str | os.PathLike[str]) -> ObjMesh:
 
 
 def read_obj_vertices(path: str | os.PathLike[str]) -> np.ndarray:
-    """Only the vertices [V,3] float64: quick, for shapes that share their faces with another file. Raises InputError."""
+    """Only the vertices [V,3] float64: quick, for shapes that share their faces with another file. Raises "
+    "InputError."""
     return _floats(path, _lines(path), "v ", 3)
 
 
@@ -84,7 +87,9 @@ def _floats(path: str | os.PathLike[str], lines: list[str], prefix: str, width: 
         pass
     for number, line in enumerate(lines, 1):
         if line.startswith(prefix) and not _are_numbers(line.split()[1 : width + 1], width):
-            raise InputError(f"{path} line {number}: expected {width} numbers, found {line.strip()[:60]!r}; the OBJ is damaged")
+            raise InputError(
+                f"{path} line {number}: expected {width} numbers, found {line.strip()[:60]!r}; the OBJ is damaged"
+            )
     raise InputError(f"{path}: {prefix.strip()} lines cannot be read; the OBJ is damaged")
 
 

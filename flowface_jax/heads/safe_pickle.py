@@ -115,7 +115,9 @@ def _guarded(read: Callable[[], Any], path: Path, kind: str) -> Any:
     try:
         return read()
     except _Refused as error:
-        raise InputError(f"refuses to load {error} from {path}: {kind} holds only arrays; get it from its source") from None
+        raise InputError(
+            f"refuses to load {error} from {path}: {kind} holds only arrays; get it from its source"
+        ) from None
     except UnreadableError as error:
         raise InputError(f"{path} cannot be read as {kind}: it holds {error}") from None
     except (zipfile.BadZipFile, zlib.error, OSError, *_DAMAGE) as error:
@@ -222,6 +224,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         table[builtins, "object"] = _Function(_not_callable)
         for container in (set, frozenset, list, tuple, dict, bytearray, complex):
             table[builtins, container.__name__] = _Function(container)
+        table[builtins, "bytes"] = _Function(lambda: b"")
     for copyreg in ("copyreg", "copy_reg"):
         table[copyreg, "_reconstructor"] = _Function(_reconstruct_object)
     table["_codecs", "encode"] = _Function(_encode)

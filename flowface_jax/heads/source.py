@@ -26,7 +26,7 @@ UNDERSTOOD = (
 def load_head(source: str | os.PathLike[str], **options: Any) -> HeadModel:
     """The head named by `source`: 'generic', or the path of any head file or folder that this package reads.
 
-    options are passed to the reader (`load_flame`, `load_gnm`, `load_ict`); an own file and the built-in head take none.
+    options go to the reader (`load_flame`, `load_gnm`, `load_ict`); an own file and the built-in head take none.
     Raises InputError, listing what is understood, where `source` is none of these or takes no such option.
     """
     reader, arguments = _reader(source)

@@ -41,18 +41,23 @@ def save_head(head: HeadModel, path: str | os.PathLike[str]) -> None:
 
 
 def read_head(path: str | os.PathLike[str]) -> HeadModel:
-    """Read a head written by `save_head`. Raises InputError if the file is another one, damaged or of other conventions."""
+    """Read a head written by `save_head`. Raises InputError if the file is another one, damaged or of other "
+    "conventions."""
     required = (*_ARRAYS, *(f"{name}_{part}" for name in _POINTS for part in ("vertex_ids", "barycentric")))
     arrays = read_npz(path, _KIND, ("format", "about", "conventions", "regions", *required))
     if str(arrays["format"]) != FORMAT:
-        raise InputError(f"{path}: expected format {FORMAT}, found {arrays['format']}; save the head again with this version")
+        raise InputError(
+            f"{path}: expected format {FORMAT}, found {arrays['format']}; save the head again with this version"
+        )
     try:
         about, conventions = json.loads(str(arrays["about"])), json.loads(str(arrays["conventions"]))
     except json.JSONDecodeError:
         raise InputError(f"{path} is damaged (its description is not JSON); save the head again") from None
     if conventions != CONVENTIONS:
         differing = sorted(key for key in CONVENTIONS if conventions.get(key) != CONVENTIONS[key])
-        raise InputError(f"{path} uses other conventions ({', '.join(differing)}); save the head again with this version")
+        raise InputError(
+            f"{path} uses other conventions ({', '.join(differing)}); save the head again with this version"
+        )
     _check(path, arrays, about)
     points = {
         name: SurfacePoints(jnp.asarray(arrays[f"{name}_vertex_ids"]), jnp.asarray(arrays[f"{name}_barycentric"]))
@@ -74,7 +79,9 @@ def _check(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: d
     """The description is complete and the arrays agree with each other and with it."""
     missing = [name for name in (*_STATIC, "region_names") if name not in about]
     if missing or not set(REGION_NAMES) <= set(about.get("region_names", ())):
-        raise InputError(f"{path} is damaged (its description lacks {', '.join(missing) or 'regions'}); save the head again")
+        raise InputError(
+            f"{path} is damaged (its description lacks {', '.join(missing) or 'regions'}); save the head again"
+        )
     vertices, joints = len(arrays["template"]), len(about["joint_names"])
     identity, expression = arrays["identity_basis"].shape[-1], arrays["expression_basis"].shape[-1]
     correctives = 9 * joints if arrays["pose_correctives"].shape[-1] else 0
@@ -95,7 +102,13 @@ def _check(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: d
     }
     for name, shape in expected.items():
         if arrays[name].shape != shape:
-            raise InputError(f"{path}: expected {name} of shape {shape}, found {arrays[name].shape}; save the head again")
+            raise InputError(
+                f"{path}: expected {name} of shape {shape}, found {arrays[name].shape}; save the head again"
+            )
     triangles = arrays["triangles"]
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or (triangles.size and not 0 <= triangles.min() <= triangles.max() < vertices):
+    if (
+        triangles.ndim != 2
+        or triangles.shape[1] != 3
+        or (triangles.size and not 0 <= triangles.min() <= triangles.max() < vertices)
+    ):
         raise InputError(f"{path}: triangles do not fit its {vertices} vertices; save the head again")

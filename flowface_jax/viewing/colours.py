@@ -24,7 +24,7 @@ def value_colours(values: np.ndarray, limit: float, lowest: float = 0.0) -> np.n
 
 
 def alarm_colours(values: np.ndarray, limit: float) -> np.ndarray:
-    """RGB uint8 [...,3] for values [...] ≥ 0 drawn over pictures: cyan at 0, through green and yellow, to red at `limit`.
+    """RGB uint8 [...,3] for values [...] ≥ 0 over pictures: cyan at 0, through green and yellow, to red at `limit`.
 
     Brighter throughout than `value_colours`, so that small marks stay visible on skin and hair. NaN is grey.
     """

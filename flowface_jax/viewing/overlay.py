@@ -38,7 +38,9 @@ def draw_overlay(
     image, scale = limited(frame, LONG_SIDE)
     image = np.ascontiguousarray(image).copy()
     if mesh_px is not None and triangles is not None:
-        _draw_wireframe(image, np.asarray(mesh_px) * scale, triangles if visible is None else triangles[visible], mesh_opacity)
+        _draw_wireframe(
+            image, np.asarray(mesh_px) * scale, triangles if visible is None else triangles[visible], mesh_opacity
+        )
     residual = None
     if observed_px is not None:
         residual = _residual(observed_px, points_px, std_px)
@@ -66,7 +68,9 @@ def _residual(observed: np.ndarray, points: np.ndarray | None, std: np.ndarray |
 
 def _draw_wireframe(image: np.ndarray, mesh_px: np.ndarray, triangles: np.ndarray, opacity: float) -> None:
     """Blend the triangles' edges into the image, each edge once."""
-    ends = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64), axis=1)
+    ends = np.sort(
+        np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64), axis=1
+    )
     keys = np.unique(ends[:, 0] * len(mesh_px) + ends[:, 1])
     segments = mesh_px[np.stack([keys // len(mesh_px), keys % len(mesh_px)], axis=1)]
     reach = 4 * max(image.shape)
@@ -93,40 +97,50 @@ def _draw_dots(image: np.ndarray, points: np.ndarray, colours: np.ndarray) -> No
         cv2.circle(image, centre, round(radius * 2**_BITS), colour, -1, cv2.LINE_AA, _BITS)
 
 
-def _draw_text(image: np.ndarray, text: str, bottom: bool, colour: tuple[int, int, int] = TEXT) -> None:
-    """One line, scaled to the picture and shrunk until it fits, readable on any ground."""
+def _draw_text(image: np.ndarray, text: str, bottom: bool, ground: tuple[int, int, int] = (0, 0, 0)) -> None:
+    """One line on a darkened strip at the left, scaled to the picture and shrunk until it fits."""
     height, width = image.shape[:2]
-    size = max(0.35, min(height, width) / 1000)
-    margin = round(14 * size) + 6
+    margin = max(4, min(height, width) // 100)
+    size = max(0.35, min(height, width) / 1100)
     length = cv2.getTextSize(text, _FONT, size, 1)[0][0]
-    size = min(size, size * (width - 2 * margin) / max(length, 1))
-    line = cv2.getTextSize(text, _FONT, size, 1)[0][1]
-    place = (margin, height - margin) if bottom else (margin, margin + line)
-    cv2.putText(image, text, place, _FONT, size, (0, 0, 0), max(3, round(4 * size)), cv2.LINE_AA)
-    cv2.putText(image, text, place, _FONT, size, colour, max(1, round(1.4 * size)), cv2.LINE_AA)
+    size = min(size, size * (width - 4 * margin) / max(length, 1))
+    _put_label(
+        image, text, size, left=2 * margin, edge=height - 2 * margin if bottom else 2 * margin, up=bottom, ground=ground
+    )
 
 
 def _draw_scale(image: np.ndarray, limit: float, unit: str) -> None:
-    """A small colour scale, bottom right, from 0 to the limit."""
+    """A small colour scale, top right, from 0 to the limit."""
     height, width = image.shape[:2]
-    bar_width, bar_height = max(60, width // 6), max(6, height // 80)
-    bottom, left = height - bar_height - 10, width - bar_width - 10
-    strip = alarm_colours(np.linspace(0, limit, bar_width), limit)
-    if left < 0 or bottom < 0:
+    margin = 2 * max(4, min(height, width) // 100)
+    bar_width, bar_height = max(40, width // 6), max(5, height // 90)
+    left = width - bar_width - margin
+    if left < 0 or height < 4 * bar_height + margin:
         return
-    image[bottom : bottom + bar_height, left : left + bar_width] = strip[None]
-    size = max(0.3, min(height, width) / 1400)
-    for text, x in (("0", left), (f"{limit:g} {unit}", left + bar_width)):
-        length = cv2.getTextSize(text, _FONT, size, 1)[0][0]
-        place = (x if x == left else x - length, bottom - 4)
-        cv2.putText(image, text, place, _FONT, size, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(image, text, place, _FONT, size, TEXT, 1, cv2.LINE_AA)
+    image[margin : margin + bar_height, left : left + bar_width] = alarm_colours(
+        np.linspace(0, limit, bar_width), limit
+    )
+    text, size = f"0 - {limit:g} {unit}", max(0.35, min(height, width) / 1400)
+    length = cv2.getTextSize(text, _FONT, size, 1)[0][0]
+    _put_label(image, text, size, left=max(0, width - margin - length), edge=margin + bar_height + 3, up=False)
+
+
+def _put_label(
+    image: np.ndarray, text: str, size: float, left: int, edge: int, up: bool, ground: tuple[int, int, int] = (0, 0, 0)
+) -> None:
+    """Text on a half-transparent strip that ends at row `edge` where `up`, else starts there."""
+    (length, ascent), descent = cv2.getTextSize(text, _FONT, size, 1)
+    top = edge - ascent - descent if up else edge
+    rows = slice(max(0, top - 2), max(0, top + ascent + descent + 2))
+    strip = image[rows, max(0, left - 3) : left + length + 3]
+    strip[:] = (0.4 * strip + 0.6 * np.asarray(ground)).astype(np.uint8)
+    cv2.putText(image, text, (left, top + ascent), _FONT, size, TEXT, 1, cv2.LINE_AA)
 
 
 def _draw_warning(image: np.ndarray, text: str) -> None:
     thickness = max(3, max(image.shape) // 200)
     cv2.rectangle(image, (0, 0), (image.shape[1] - 1, image.shape[0] - 1), WARNING, 2 * thickness)
-    _draw_text(image, text, bottom=False, colour=(255, 190, 185))
+    _draw_text(image, text, bottom=False, ground=WARNING)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

@@ -48,7 +48,9 @@ def shade(
     return canvas if s == 1 else cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _lit_triangles(vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _lit_triangles(
+    vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices [N] of triangles that face the camera from in front of it, and their lit colours [N,3] in 0..255."""
     corners = vertices[triangles]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -23,7 +23,7 @@ def limited(image: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:
 def tile_views(images: Sequence[np.ndarray], maximum_width: int = 1920, rows: int | None = None) -> np.ndarray:
     """Views [H,W,3] of one moment side by side in one height, at most `maximum_width` px wide.
 
-    `rows` defaults to one row for up to 4 views and the most nearly square grid beyond. Raises InputError without images.
+    `rows` defaults to one for up to 4 views and a nearly square grid beyond. Raises InputError without images.
     """
     if not images:
         raise InputError("expected at least one picture to tile, found none")

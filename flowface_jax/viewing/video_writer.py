@@ -109,7 +109,9 @@ class VideoWriter:
         self._stream, self._size = stream, (width, height)
 
 
-def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], frame_rate: float, quality: int = 20) -> int:
+def write_video(
+    path: str | os.PathLike[str], frames: Iterable[np.ndarray], frame_rate: float, quality: int = 20
+) -> int:
     """Write frames [H,W,3] RGB uint8 of one size as an MP4 and return how many; nothing is left behind on failure.
 
     Raises InputError without frames or for frames of different sizes.

@@ -10,14 +10,16 @@ _SUBPIXEL_BITS = 4
 
 
 def front_facing(mesh_px: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[T] bool: triangles [T,3], counter-clockwise from outside, whose outside is turned to the camera; mesh_px [V,2]."""
+    """[T] bool: triangles [T,3], counter-clockwise from outside, whose outside the camera sees; mesh_px [V,2] px."""
     a, b, c = (np.asarray(mesh_px, np.float64)[triangles[:, k]] for k in range(3))
     u, v = b - a, c - a
     # Image rows grow downwards, so counter-clockwise as seen is negative area.
     return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] < 0
 
 
-def visible_triangles(mesh_px: np.ndarray, depth: np.ndarray, triangles: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
+def visible_triangles(
+    mesh_px: np.ndarray, depth: np.ndarray, triangles: np.ndarray, tolerance: float = 0.01
+) -> np.ndarray:
     """[T] bool: front-facing triangles that no other front-facing triangle hides, roughly.
 
     mesh_px: [V,2] px. depth: [V] m along the camera axis, > 0 in front. tolerance: m a triangle may lie behind the

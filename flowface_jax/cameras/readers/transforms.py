@@ -34,10 +34,10 @@ def read_transforms(
     length camera_angle_x counts; without cx, cy the middle of the image. image_size: (width, height) px where the
     file states none (else the images themselves are asked). camera_axes: matrices are camera-to-world, with OpenGL's
     axes (x right, y up, looking along −z) except in INSTA's files (known by their exp_path), which hold OpenCV's;
-    "opengl" or "opencv" overrules. length_scale_to_metres: metres per unit of the file; absent, INSTA's and VHAP's files
-    count as metres and all others as arbitrary. `frame_ids`: timestep_index where given, else the position. Pixels:
-    instant-ngp and nerfstudio shoot the ray of pixel (i, j) through (i + 0.5, j + 0.5), our convention, so nothing is
-    added. Raises InputError for damaged frames and for fisheye or equirectangular cameras.
+    "opengl" or "opencv" overrules. length_scale_to_metres: metres per unit of the file; absent, INSTA's and VHAP's
+    files count as metres and all others as arbitrary. `frame_ids`: timestep_index where given, else the position.
+    Pixels: instant-ngp and nerfstudio shoot the ray of pixel (i, j) through (i + 0.5, j + 0.5), our convention, so nothing
+    is added. Raises InputError for damaged frames and for fisheye or equirectangular cameras.
     """
     path = Path(path)
     path = path / "transforms.json" if path.is_dir() else path

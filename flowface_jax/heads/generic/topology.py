@@ -118,7 +118,9 @@ def _relax(fixed: Array, filler: Array) -> Array:
     """One step of repulsion between neighbours that are closer than wanted."""
     points = np.concatenate([fixed, filler])
     triangles = Delaunay(points).simplices
-    edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1), axis=0)
+    edges = np.unique(
+        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1), axis=0
+    )
     offset = points[edges[:, 0]] - points[edges[:, 1]]
     length = np.linalg.norm(offset, axis=1)
     wanted = 1.12 * spacing(0.5 * (points[edges[:, 0]] + points[edges[:, 1]]))
