@@ -22,8 +22,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from flowface_jax.heads.atlas import closest_points
-from flowface_jax.heads.model import SurfacePoints
+from flowface_jax.heads import ict
+from flowface_jax.heads.atlas import closest_on_triangle, closest_points
+from flowface_jax.heads.generic import generic_head
+from flowface_jax.heads.model import HeadModel
 from flowface_jax.storage import read_npz, write_npz
 
 FACE_POINTS = 468
@@ -106,55 +108,37 @@ class Fit:
 
 
 def load_ict(path: Path) -> LinearHead:
-    """The ICT-FaceKit light .npz, centimetres to metres; places are searched on its narrow face (vertices 0 to 6705)."""
-    data = read_npz(path, "the ICT-FaceKit light head", required=("neutral", "identity", "expression", "faces"))
-    quads = data["faces"]
-    triangles = np.concatenate([quads[:, :3], quads[quads[:, 3] >= 0][:, [0, 2, 3]]])
-    names = [str(name) for name in data["expression_names"]]
-    count = len(names)
-    landmarks = np.repeat(data["landmarks68"][:, None], 3, axis=1)
-
-    def within(first: int, end: int) -> np.ndarray:
-        return triangles[((triangles >= first) & (triangles < end)).all(1)]
-
-    return LinearHead(
-        name="ict",
-        template=data["neutral"] / 100.0,
-        identity=data["identity"][:IDENTITY_SIZE] / 100.0,
-        expression=data["expression"] / 100.0,
-        limits=np.tile([-0.1, 1.1], (count, 1)),
-        expression_std=np.full(count, 0.3),
-        skin=within(0, 6706),
-        eyeballs={+1: within(21451, 22221), -1: within(23021, 23791)},
-        landmarks=(landmarks, np.tile([1.0, 0, 0], (68, 1))),
-        jaw_open=names.index("jawOpen"),
-        uv=None,
-    )
+    """The ICT-FaceKit head; places are searched on its narrow face (vertices 0 to 6705) and its outer eyeballs."""
+    head = ict.load_ict(path, identity_size=IDENTITY_SIZE, bind_to_atlas=False)
+    ids = np.arange(head.vertex_count)
+    outer_eyeballs = ((ids >= 21451) & (ids < 22221)) | ((ids >= 23021) & (ids < 23791))
+    return _linear(head, ids < 6706, outer_eyeballs, None)
 
 
 def load_generic() -> LinearHead:
-    """The built-in head."""
-    from flowface_jax.heads.generic import generic_head
-
+    """The built-in head; places are searched on its face."""
     head = generic_head()
-    template, triangles = np.asarray(head.template), np.asarray(head.triangles)
     regions = {name: np.asarray(mask) for name, mask in head.regions.items()}
-    face = regions["face"] & ~regions["ears"] & ~regions["eyeballs"]
-    eyeball = regions["eyeballs"][triangles].all(1)
-    side = np.sign(template[triangles].mean(1)[:, 0])
-    limits = np.asarray(head.expression_limits, np.float64)
+    face = regions["face"] & ~regions["ears"] & ~regions["eyeballs"] & ~regions["nostrils"]
+    return _linear(head, face, regions["eyeballs"], np.asarray(head.uv))
+
+
+def _linear(head: HeadModel, face: np.ndarray, eyeballs: np.ndarray, uv: np.ndarray | None) -> LinearHead:
+    template, triangles = np.asarray(head.template), np.asarray(head.triangles)
+    ball = eyeballs[triangles].all(1)
+    side = np.sign(template[triangles][:, :, 0].mean(1))
     return LinearHead(
-        name="generic",
+        name=head.name,
         template=template,
-        identity=np.moveaxis(np.asarray(head.identity_basis), -1, 0)[:IDENTITY_SIZE],
-        expression=np.moveaxis(np.asarray(head.expression_basis), -1, 0),
-        limits=limits + [-0.1, 0.1],
+        identity=np.ascontiguousarray(np.moveaxis(np.asarray(head.identity_basis), -1, 0)[:IDENTITY_SIZE]),
+        expression=np.ascontiguousarray(np.moveaxis(np.asarray(head.expression_basis), -1, 0)),
+        limits=np.asarray(head.expression_limits, np.float64) + [-0.1, 0.1],
         expression_std=np.asarray(head.expression_std, np.float64),
         skin=triangles[face[triangles].all(1)],
-        eyeballs={+1: triangles[eyeball & (side > 0)], -1: triangles[eyeball & (side < 0)]},
+        eyeballs={s: triangles[ball & (side == s)] for s in (-1, 1)},
         landmarks=(np.asarray(head.landmarks.vertex_ids), np.asarray(head.landmarks.barycentric)),
-        jaw_open=list(head.expression_names).index("jawOpen"),
-        uv=np.asarray(head.uv),
+        jaw_open=head.expression_names.index("jawOpen"),
+        uv=uv,
     )
 
 
@@ -406,10 +390,8 @@ def _under(
     corners = np.concatenate([pixel, depth[:, None] * 0], 1)[triangles]
     near = cKDTree(corners.mean(1)[:, :2]).query(seen, k=32)[1]
     flat = triangles[near.ravel()].reshape(-1, 3)
-    from flowface_jax.heads.atlas import _closest_on_triangle
-
     queries = np.repeat(np.pad(seen, ((0, 0), (0, 1))), 32, axis=0)
-    barycentric, squared = _closest_on_triangle(queries, corners[near.ravel()])
+    barycentric, squared = closest_on_triangle(queries, corners[near.ravel()])
     behind = (depth[flat] * barycentric).sum(1)
     # Depth only decides among triangles that hold the point: a pixel of distance outweighs any depth.
     score = (np.where(squared < 1e-12, 0, 1e3 + squared) + behind).reshape(-1, 32)
@@ -533,10 +515,9 @@ def main() -> None:
     start = time.time()
     head = load_ict(options.model) if options.head == "ict" else load_generic()
     ids, barycentric = search(head, read_clips(options.clips, options.cache))
-    result = SurfacePoints(ids.astype(np.int32), barycentric.astype(np.float32))
     source = f"MediaPipe 478 points on the {head.name} head, experiments/mediapipe_embedding.py"
     if head.uv is None:
-        arrays = {"vertex_ids": result.vertex_ids, "barycentric": result.barycentric}
+        arrays = {"vertex_ids": ids.astype(np.int32), "barycentric": barycentric.astype(np.float32)}
     else:
         arrays = {"uv": np.einsum("pkd,pk->pd", head.uv[ids], barycentric).astype(np.float32)}
     write_npz(options.out, {**arrays, "source": np.asarray(source)})

@@ -34,26 +34,29 @@ def read_npz(path: str | os.PathLike[str], kind: str, required: tuple[str, ...] 
     """
     path = require_file(path, kind)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is a single .npy array; expected an .npz with {kind}")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} is a single .npy array; expected an .npz with {kind}")
+        with archive:
             arrays = {name: archive[name] for name in archive.files}
     except ValueError as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) and zipfile.is_zipfile(path):
             raise InputError(
                 f"{path} holds pickled Python objects, which are never loaded; save plain arrays instead"
             ) from None
         raise InputError(
-            f"{path} is not a readable .npz ({kind}): {_first_line(error)}; make or fetch it again"
+            f"{path} is not a readable .npz file ({kind}); expected plain arrays; make or fetch it again"
         ) from None
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    # zipfile reports features that a damaged header seems to ask for (encryption, other compression) as RuntimeError.
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path} is damaged or truncated ({kind}): {_first_line(error)}; make or fetch it again"
         ) from None
     missing = [name for name in required if name not in arrays]
     if missing:
         raise InputError(
-            f"{path} lacks {', '.join(missing)}, which {kind} must have; it holds {', '.join(sorted(arrays)) or 'nothing'}"
+            f"{path} lacks {', '.join(missing)}, which {kind} must have; "
+            f"it holds {', '.join(sorted(arrays)) or 'nothing'}"
         )
     return arrays
 

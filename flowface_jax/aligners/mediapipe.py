@@ -55,6 +55,7 @@ def align_mediapipe(
     of pixels [N,2] as recorded to pixels of a pinhole camera, or None. static: detect the face anew in every frame
     instead of following it; the default does so for images. frame_rate: of folders of images, 1/s.
 
+    Where faces are detected anew, neighbouring frames may show anything, so no jitter enters the standard deviations.
     The alignment is as long as the longest source; a camera that ends earlier is invalid from there on, which is
     logged. Frames that show no such face are invalid. Raises InputError where a source cannot be read or shows no face,
     and MissingDependencyError where MediaPipe is not installed.
@@ -82,17 +83,18 @@ def align_mediapipe(
             points[frame] = detections[frame][index]
         cameras.append(points)
         times = max(times, camera_times, key=len)
-    return _assemble(opened, cameras, times, undistort or [None] * len(opened))
+    moving = [not _is_static(source, static) for source in opened]
+    return _assemble(opened, cameras, times, undistort or [None] * len(opened), moving)
 
 
 def detect_faces(source: FrameSource, static: bool | None = None) -> Iterator[tuple[float, np.ndarray]]:
     """Time (s) of each frame and the landmarks [N,478,3] of its N faces, px of the full image.
 
-    z, in the same unit, grows away from the camera and is zero near the head's centre. Raises MissingDependencyError without MediaPipe.
+    z, in the same unit, grows away from the camera and is zero near the head's centre. static: as in
+    `align_mediapipe`. Raises MissingDependencyError without MediaPipe.
     """
-    static = not source.info.is_video if static is None else static
     width, height = source.info.size
-    mesh = _face_mesh(static)
+    mesh = _face_mesh(_is_static(source, static))
     try:
         for frame in source:
             with warnings.catch_warnings():
@@ -102,6 +104,10 @@ def detect_faces(source: FrameSource, static: bool | None = None) -> Iterator[tu
             yield frame.time_s, _to_pixels(fractions.reshape(-1, MEDIAPIPE_POINTS, 3), width, height)
     finally:
         mesh.close()
+
+
+def _is_static(source: FrameSource, static: bool | None) -> bool:
+    return not source.info.is_video if static is None else static
 
 
 def _to_pixels(fractions: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -140,20 +146,21 @@ def _assemble(
     cameras: Sequence[np.ndarray],
     times: list[float],
     undistort: Sequence[Undistort | None],
+    moving: Sequence[bool],
 ) -> Alignment:
     """The alignment from each camera's landmarks [F_c,478,3], NaN where its face was not seen."""
     frames = len(times)
     mean = np.full((len(cameras), frames, MEDIAPIPE_POINTS, 2), np.nan)
     std = np.full(mean.shape[:3], np.inf)
     valid = np.zeros(mean.shape[:2], bool)
-    for c, (source, points, straighten) in enumerate(zip(sources, cameras, undistort, strict=True)):
+    for c, (source, points, straighten, follow) in enumerate(zip(sources, cameras, undistort, moving, strict=True)):
         length = len(points)
         if length < frames:
             logger.warning(
                 "%s has %d frames, the longest source %d; it is invalid after its end", source.info.name, length, frames
             )
         valid[c, :length] = np.isfinite(points[:, 0, 0])
-        std[c, :length] = estimate_std(points, valid[c, :length], mediapipe_groups(), source.info.size)
+        std[c, :length] = estimate_std(points, valid[c, :length], mediapipe_groups(), source.info.size, follow)
         mean[c, :length] = points[..., :2]
         if straighten is not None:
             seen = mean[c, valid[c]]

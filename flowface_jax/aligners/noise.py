@@ -46,12 +46,17 @@ _NEIGHBOURS = 8
 
 
 def estimate_std(
-    points: np.ndarray, valid: np.ndarray, group: np.ndarray, image_size: tuple[int, int] | None
+    points: np.ndarray,
+    valid: np.ndarray,
+    group: np.ndarray,
+    image_size: tuple[int, int] | None = None,
+    moving: bool = True,
 ) -> np.ndarray:
     """Standard deviation [F,P] px per coordinate of landmarks [F,P,3]: x, y px and z px into the picture.
 
-    valid: [F] bool. group: [P] factor per point (`mediapipe_groups`). Points outside `image_size` (width, height) are
-    guesses of the detector, not observations: they get infinity, as do invalid frames.
+    valid: [F] bool. group: [P] factor per point (`mediapipe_groups`). image_size: (width, height); points outside it
+    are guesses of the detector, not observations, and get infinity, as do invalid frames. moving: the frames are one
+    motion, so that their jitter can be measured; without it there is only the systematic part.
     """
     points = np.asarray(points, np.float64)
     valid = np.asarray(valid, bool)
@@ -60,8 +65,9 @@ def estimate_std(
         return std
     seen = points[valid]
     turn = turn_factor(facing_cosine(seen))
-    systematic = SYSTEMATIC * face_size(seen)[:, None] * np.asarray(group)[None] * turn
-    std[valid] = np.hypot(jitter(points, valid)[valid], systematic)
+    std[valid] = SYSTEMATIC * face_size(seen)[:, None] * np.asarray(group)[None] * turn
+    if moving:
+        std[valid] = np.hypot(std[valid], jitter(points, valid)[valid])
     if image_size is not None:
         std[~inside(points[..., :2], image_size)] = np.inf
     return std

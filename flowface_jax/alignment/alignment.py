@@ -126,7 +126,7 @@ class Alignment:
             )
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: an array of the alignment does not hold numbers ({error})") from None
 
 
@@ -170,6 +170,20 @@ def make_alignment(
         raise InputError(
             f"alignment point_set: expected vertices, mediapipe, landmarks or surface, found '{point_set}'"
         )
+    _settle_observations(mean, std, valid)
+    vertex_ids, barycentric = _surface_points(point_set, count, vertex_ids, barycentric)
+    times = np.arange(frames, dtype=np.float64) if frame_times is None else np.array(frame_times, np.float64)
+    ids = np.arange(frames) if frame_ids is None else np.array(frame_ids, np.int64)
+    names = tuple(camera_names) if camera_names is not None else tuple(f"camera{c}" for c in range(cameras))
+    if times.shape != (frames,) or ids.shape != (frames,) or len(names) != cameras:
+        raise InputError("alignment frame_times, frame_ids and camera_names must match the frames and cameras")
+    if not np.isfinite(times).all():
+        raise InputError("alignment frame_times hold NaN or infinity")
+    return Alignment(mean, std, valid, size, vertex_ids, barycentric, times, ids, point_set, names, source)
+
+
+def _settle_observations(mean: np.ndarray, std: np.ndarray, valid: np.ndarray) -> None:
+    """Check what is observed; in place, give what is not an infinite standard deviation and the mean 0."""
     if np.isnan(std[valid]).any():
         raise InputError("alignment standard deviations hold NaN; mark unobserved points with infinity")
     if (std[valid] <= 0).any():
@@ -179,21 +193,20 @@ def make_alignment(
         raise InputError("alignment means hold NaN or infinity at points that are marked as observed")
     std[~valid] = np.inf
     mean[~observed] = 0.0
-    if point_set == "surface":
-        if vertex_ids is None or barycentric is None:
-            raise InputError("an alignment of surface points needs vertex_ids and barycentric")
-        vertex_ids, barycentric = np.array(vertex_ids, np.int32), np.array(barycentric, np.float32)
-        if vertex_ids.shape != (count, 3) or barycentric.shape != (count, 3):
-            raise InputError(f"alignment vertex_ids and barycentric: expected shape [{count}, 3]")
-        if vertex_ids.min() < 0 or not np.abs(barycentric.sum(1) - 1).max() <= 1e-3:
-            raise InputError("alignment surface points: negative vertex ids, or barycentric rows that do not sum to 1")
-    else:
-        vertex_ids, barycentric = np.zeros((0, 3), np.int32), np.zeros((0, 3), np.float32)
-    times = np.arange(frames, dtype=np.float64) if frame_times is None else np.array(frame_times, np.float64)
-    ids = np.arange(frames) if frame_ids is None else np.array(frame_ids, np.int64)
-    names = tuple(camera_names) if camera_names is not None else tuple(f"camera{c}" for c in range(cameras))
-    if times.shape != (frames,) or ids.shape != (frames,) or len(names) != cameras:
-        raise InputError("alignment frame_times, frame_ids and camera_names must match the frames and cameras")
-    if not np.isfinite(times).all():
-        raise InputError("alignment frame_times hold NaN or infinity")
-    return Alignment(mean, std, valid, size, vertex_ids, barycentric, times, ids, point_set, names, source)
+
+
+def _surface_points(
+    point_set: str, count: int, vertex_ids: np.ndarray | None, barycentric: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checked vertex ids [P,3] and barycentric coordinates [P,3]; [0,3] for point sets that need none."""
+    if point_set != "surface":
+        return np.zeros((0, 3), np.int32), np.zeros((0, 3), np.float32)
+    if vertex_ids is None or barycentric is None:
+        raise InputError("an alignment of surface points needs vertex_ids and barycentric")
+    vertex_ids, barycentric = np.array(vertex_ids, np.int32), np.array(barycentric, np.float32)
+    if vertex_ids.shape != (count, 3) or barycentric.shape != (count, 3):
+        raise InputError(f"alignment vertex_ids and barycentric: expected shape [{count}, 3]")
+    # Written with "not <=" so that NaN is refused too.
+    if vertex_ids.min() < 0 or not np.abs(barycentric.sum(1) - 1).max() <= 1e-3:
+        raise InputError("alignment surface points: negative vertex ids, or barycentric rows that do not sum to 1")
+    return vertex_ids, barycentric

@@ -43,6 +43,9 @@ def read_cap4d_alignment(
     if not 0 < smallest_std < UNOBSERVED_STD:
         raise InputError(f"smallest_std: expected a positive number of px, found {smallest_std}")
     arrays = read_npz(path, _KIND, required=_REQUIRED)
+    for key in _REQUIRED:
+        if arrays[key].dtype.kind not in "fiub":
+            raise InputError(f"{path}: {key} does not hold numbers; expected {_KIND}")
     mean = arrays["vertex_coords"]
     if mean.ndim != 4 or mean.shape[-1] != 2:
         raise InputError(f"{path}: vertex_coords: expected shape (V, T, vertices, 2), found {mean.shape}")

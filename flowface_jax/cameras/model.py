@@ -15,6 +15,7 @@ from flowface_jax.pytrees import pytree_dataclass, static_field
 from flowface_jax.storage import read_json, write_json
 
 FORMAT = "flowface-cameras/1"
+_LARGEST_IMAGE_SIDE = 1_000_000
 
 
 @pytree_dataclass
@@ -101,23 +102,24 @@ def make_cameras(
     Raises InputError for no camera, wrong shapes, non-finite numbers, a focal length ≤ 0 or a matrix that is no
     rotation.
     """
-    f = np.asarray(focal, np.float32).reshape(-1)
+    f = _numbers("focal", focal).reshape(-1)
     count = len(f)
     if count == 0:
         raise InputError("expected at least one camera, found none")
     shapes = {
-        "principal_point": (np.asarray(principal_point, np.float32), (count, 2)),
-        "rotation": (np.asarray(rotation, np.float32), (count, 3, 3)),
-        "translation": (np.asarray(translation, np.float32), (count, 3)),
-        "image_size": (np.asarray(image_size, np.int32), (count, 2)),
+        "principal_point": (_numbers("principal_point", principal_point), (count, 2)),
+        "rotation": (_numbers("rotation", rotation), (count, 3, 3)),
+        "translation": (_numbers("translation", translation), (count, 3)),
+        "image_size": (_numbers("image_size", image_size), (count, 2)),
     }
     for field, (array, shape) in shapes.items():
         if array.shape != shape:
             raise InputError(f"camera {field}: expected shape {shape}, found {array.shape}")
         if not np.isfinite(array).all():
             raise InputError(f"camera {field} holds NaN or infinity")
-    if (shapes["image_size"][0] <= 0).any():
-        raise InputError(f"camera image sizes must be positive, found {shapes['image_size'][0].tolist()}")
+    size = shapes["image_size"][0]
+    if (size < 1).any() or (size > _LARGEST_IMAGE_SIDE).any():
+        raise InputError(f"camera image sizes must lie between 1 and {_LARGEST_IMAGE_SIDE} px, found {size.tolist()}")
     if not (np.isfinite(f).all() and (f > 0).all()):
         raise InputError(f"camera focal lengths must be positive pixels, found {f.tolist()}")
     r = shapes["rotation"][0].astype(np.float64)
@@ -132,9 +134,18 @@ def make_cameras(
         principal_point=jnp.asarray(shapes["principal_point"][0]),
         rotation=jnp.asarray(shapes["rotation"][0]),
         translation=jnp.asarray(shapes["translation"][0]),
-        image_size=jnp.asarray(shapes["image_size"][0]),
+        image_size=jnp.asarray(size.astype(np.int32)),
         names=tuple(names),
     )
+
+
+def _numbers(field: str, value: object) -> np.ndarray:
+    """The value as a float32 array; too large numbers become infinite. Raises InputError if it holds no numbers."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(value, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"camera {field} is not an array of numbers") from None
 
 
 def project(camera_points: jax.Array, focal: jax.Array, principal_point: jax.Array) -> jax.Array:

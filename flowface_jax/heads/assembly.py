@@ -49,20 +49,19 @@ class HeadParts:
 
 
 def assemble(parts: HeadParts, bind_to_atlas: bool) -> HeadModel:
-    """The `HeadModel` of the parts; unbound it has zero UVs, no MediaPipe points and only the source's own regions.
+    """The `HeadModel` of the parts. Unbound it has zero UVs, only the source's own regions, and MediaPipe's points only
+    where the source itself knows all of them.
 
     Raises InputError where the arrays disagree, or where the head has no landmarks and is to be bound.
     """
     _check(parts)
     vertex_count, expression_size = len(parts.template), parts.expression_basis.shape[-1]
     regions = {name: np.zeros(vertex_count, bool) for name in REGION_NAMES}
-    uv = np.zeros((vertex_count, 2), np.float32)
-    weights, mediapipe = None, no_points()
+    uv, weights, mediapipe = np.zeros((vertex_count, 2), np.float32), None, no_points()
     if bind_to_atlas:
         binding = _bind(parts)
         uv, weights, mediapipe = binding.uv, np.asarray(binding.vertex_weights), binding.mediapipe
         regions |= {name: np.asarray(mask, bool) for name, mask in binding.regions.items()}
-        mediapipe = _override(mediapipe, parts)
     regions |= {name: np.asarray(mask, bool) for name, mask in parts.regions.items()}
     return HeadModel(
         template=_float(parts.template),
@@ -79,7 +78,7 @@ def assemble(parts: HeadParts, bind_to_atlas: bool) -> HeadModel:
         uv=_float(uv),
         vertex_weights=_float(_vertex_weights(regions, weights, parts)),
         landmarks=parts.landmarks if parts.landmarks is not None else no_points(),
-        mediapipe=mediapipe,
+        mediapipe=_with_own_mediapipe(mediapipe, parts),
         regions={name: jnp.asarray(mask) for name, mask in _exclusive(regions, parts.never_face).items()},
         joint_parents=tuple(int(parent) for parent in parts.joint_parents),
         joint_names=tuple(str(name) for name in parts.joint_names),
@@ -131,13 +130,16 @@ def _bind(parts: HeadParts) -> Any:
     return bind(np.asarray(parts.template, np.float64), np.asarray(parts.triangles), parts.landmarks)
 
 
-def _override(mediapipe: SurfacePoints, parts: HeadParts) -> SurfacePoints:
-    if parts.mediapipe is None or parts.mediapipe_rows is None:
-        return mediapipe
-    return SurfacePoints(
-        mediapipe.vertex_ids.at[parts.mediapipe_rows].set(parts.mediapipe.vertex_ids),
-        mediapipe.barycentric.at[parts.mediapipe_rows].set(parts.mediapipe.barycentric),
-    )
+def _with_own_mediapipe(bound: SurfacePoints, parts: HeadParts) -> SurfacePoints:
+    """The bound points with those rows replaced that the source itself knows; all of them where it knows all."""
+    ids, barycentric = np.array(bound.vertex_ids, np.int32), np.array(bound.barycentric, np.float32)
+    if parts.mediapipe is not None and parts.mediapipe_rows is not None:
+        if parts.mediapipe.count == MEDIAPIPE_COUNT:
+            ids, barycentric = np.zeros((MEDIAPIPE_COUNT, 3), np.int32), np.zeros((MEDIAPIPE_COUNT, 3), np.float32)
+        if len(ids) == MEDIAPIPE_COUNT:
+            ids[parts.mediapipe_rows] = parts.mediapipe.vertex_ids
+            barycentric[parts.mediapipe_rows] = parts.mediapipe.barycentric
+    return SurfacePoints(jnp.asarray(ids), jnp.asarray(barycentric))
 
 
 def _exclusive(regions: dict[str, np.ndarray], never_face: np.ndarray | None) -> dict[str, np.ndarray]:

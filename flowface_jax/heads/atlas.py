@@ -44,18 +44,42 @@ def closest_points(
     Triangles are sorted by size into groups; in each group, a triangle can be nearer than the best distance so far only
     if its centroid is within that distance plus the group's largest radius, so candidates grow until none is left out.
     """
-    points, corners, ids = _checked(points, vertices, triangles)
-    search = _Search(points, corners, _facing(corners, normals, min_cosine), max_distance)
-    centroids = corners.mean(1)
-    radii = np.linalg.norm(corners - centroids[:, None], axis=2).max(1)
-    size = np.floor(np.log2(np.maximum(radii, radii.max() * 2.0**-6 + 1e-300))).astype(int)
-    # Most triangles first: their distances keep the later, sparser groups short.
-    groups = sorted(np.unique(size).tolist(), key=lambda s: -int((size == s).sum()))
-    for group in groups:
-        members = np.flatnonzero(size == group)
-        _search_group(search, members, centroids[members], float(radii[members].max()))
-    points_found = SurfacePoints(ids[search.triangle].astype(np.int32), _rounded(search.barycentric))
-    return points_found, np.sqrt(search.squared)
+    return TriangleIndex(vertices, triangles).closest(points, normals, min_cosine, max_distance)
+
+
+class TriangleIndex:
+    """A triangle mesh made ready for many `closest_points` queries: vertices [V,3] m, triangles [T,3]."""
+
+    def __init__(self, vertices: np.ndarray, triangles: np.ndarray) -> None:
+        vertices, self.triangles = _checked_mesh(vertices, triangles)
+        self.corners = vertices[self.triangles]
+        cross = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
+        self.normals = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+        centroids = self.corners.mean(1)
+        radii = np.linalg.norm(self.corners - centroids[:, None], axis=2).max(1)
+        size = np.floor(np.log2(np.maximum(radii, radii.max() * 2.0**-6 + 1e-300))).astype(int)
+        # Most triangles first: their distances keep the later, sparser groups short.
+        order = sorted(np.unique(size).tolist(), key=lambda s: -int((size == s).sum()))
+        members = [np.flatnonzero(size == group) for group in order]
+        self._groups = [(m, cKDTree(centroids[m]), float(radii[m].max())) for m in members]
+
+    def closest(
+        self,
+        points: np.ndarray,
+        normals: np.ndarray | None = None,
+        min_cosine: float = 0.0,
+        max_distance: float = np.inf,
+    ) -> tuple[SurfacePoints, np.ndarray]:
+        """As `closest_points`."""
+        points = np.asarray(points, np.float64)
+        if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+            raise InputError(f"expected finite points [N,3], found shape {list(points.shape)} or NaN")
+        facing = None if normals is None else (np.asarray(normals, np.float64), self.normals, min_cosine)
+        search = _Search(points, self.corners, facing, max_distance)
+        for members, tree, radius in self._groups:
+            _search_group(search, members, tree, radius)
+        ids = self.triangles[search.triangle].astype(np.int32)
+        return SurfacePoints(ids, search.barycentric.astype(np.float32)), np.sqrt(search.squared)
 
 
 class _Search:
@@ -87,7 +111,7 @@ class _Search:
     def _offer(self, rows: np.ndarray, candidates: np.ndarray) -> None:
         count = candidates.shape[1]
         flat = candidates.ravel()
-        barycentric, squared = _closest_on_triangle(np.repeat(self.points[rows], count, axis=0), self.corners[flat])
+        barycentric, squared = closest_on_triangle(np.repeat(self.points[rows], count, axis=0), self.corners[flat])
         if self.facing is not None:
             query_normals, triangle_normals, min_cosine = self.facing
             cosine = np.einsum("rc,rkc->rk", query_normals[rows], triangle_normals[candidates])
@@ -102,9 +126,8 @@ class _Search:
         self.barycentric[chosen] = barycentric.reshape(-1, count, 3)[at, best][better]
 
 
-def _search_group(search: _Search, members: np.ndarray, centroids: np.ndarray, radius: float) -> None:
+def _search_group(search: _Search, members: np.ndarray, tree: cKDTree, radius: float) -> None:
     """Offer every query the triangles of one size group, nearest centroids first, until none can be nearer."""
-    tree = cKDTree(centroids)
     rows = np.arange(len(search.points))
     done, count = 0, min(_FIRST_CANDIDATES, len(members))
     while len(rows):
@@ -120,7 +143,7 @@ def _search_group(search: _Search, members: np.ndarray, centroids: np.ndarray, r
         done, count = count, min(4 * count, len(members))
 
 
-def _closest_on_triangle(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def closest_on_triangle(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Barycentric coordinates [M,3] of the nearest point of triangle [M,3,3] to point [M,3], and squared distance [M]."""
     a, ab, ac = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     ap = points - a
@@ -146,38 +169,20 @@ def _closest_on_triangle(points: np.ndarray, corners: np.ndarray) -> tuple[np.nd
     return np.stack([1 - v - w, v, w], 1), squared[at, best]
 
 
-def _facing(
-    corners: np.ndarray, normals: np.ndarray | None, min_cosine: float
-) -> tuple[np.ndarray, np.ndarray, float] | None:
-    if normals is None:
-        return None
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
-    return np.asarray(normals, np.float64), unit, min_cosine
-
-
-def _checked(
-    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points [N,3] float64, triangle corners [T,3,3] float64 and triangles [T,3], all usable."""
-    points, vertices = np.asarray(points, np.float64), np.asarray(vertices, np.float64)
-    triangles = np.asarray(triangles)
-    if points.ndim != 2 or points.shape[1] != 3 or vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise InputError(
-            f"expected points [N,3] and vertices [V,3], found {list(points.shape)} and {list(vertices.shape)}"
-        )
+def _checked_mesh(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [V,3] float64 and triangles [T,3], usable."""
+    vertices, triangles = np.asarray(vertices, np.float64), np.asarray(triangles)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
+        raise InputError(f"expected finite vertices [V,3], found shape {list(vertices.shape)} or NaN")
     if triangles.ndim != 2 or triangles.shape[1] != 3 or len(triangles) == 0:
         raise InputError(f"expected at least one triangle [T,3], found shape {list(triangles.shape)}")
     if triangles.min() < 0 or triangles.max() >= len(vertices):
-        raise InputError(f"triangles name vertex {int(triangles.max())}, but there are {len(vertices)} vertices")
-    if not (np.isfinite(points).all() and np.isfinite(vertices).all()):
-        raise InputError("points or vertices hold NaN or infinity; expected finite coordinates")
-    return points, vertices[triangles], triangles
+        raise InputError(
+            f"triangles name vertices {int(triangles.min())} to {int(triangles.max())}, but there are {len(vertices)}"
+        )
+    return vertices, triangles
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("mc,mc->m", a, b)
 
-
-def _rounded(barycentric: np.ndarray) -> np.ndarray:
-    return barycentric.astype(np.float32)

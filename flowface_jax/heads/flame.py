@@ -81,7 +81,7 @@ def load_flame(
             "put it there or name it with landmark_embedding"
         )
     rows, mediapipe = mediapipe_points(mediapipe_file, triangles, len(template)) if mediapipe_file else (None, None)
-    joints = len(parents)
+    regions, joints = _regions(mask_file, len(template)) if mask_file else {}, len(parents)
     parts = HeadParts(
         name=_name(path),
         licence=_licence(path),
@@ -100,7 +100,8 @@ def load_flame(
         landmarks=contour_and_static(landmark_file, triangles, len(template)) if landmark_file else no_points(),
         mediapipe_rows=rows,
         mediapipe=mediapipe,
-        regions=_regions(mask_file, len(template)) if mask_file else {},
+        regions=regions,
+        never_face=regions.get("eyeballs"),
     )
     return assemble(parts, bind_to_atlas)
 

@@ -1,4 +1,4 @@
-"""Reading the ICT Face Model Light (github.com/USC-ICT/ICT-FaceKit, MIT): a light .npz or a checkout's FaceXModel folder.
+"""Reading the ICT Face Model Light (github.com/USC-ICT/ICT-FaceKit, MIT) from a light .npz or a checkout's folder.
 
 Files are in centimetres. Expressions are ARKit's shapes under ARKit's spelling (eyeBlinkLeft); browInnerUp and
 cheekPuff come as a left and a right half, as ICT has them, so there are 53.

@@ -12,6 +12,7 @@ LONG_SIDE = 1280
 """Larger frames are scaled down to this before drawing: a 4K overlay is slow to play and shows nothing more."""
 
 _BITS = 4
+_FULL_SPACING = 6.0
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -77,6 +78,9 @@ def _draw_wireframe(image: np.ndarray, mesh_px: np.ndarray, triangles: np.ndarra
     segments = segments[(np.isfinite(segments) & (np.abs(segments) < reach)).all((1, 2))]
     if not len(segments):
         return
+    # Edges closer than a few pixels would cover the face; they are drawn fainter instead.
+    spacing = np.median(np.linalg.norm(segments[:, 0] - segments[:, 1], axis=-1))
+    opacity *= float(np.clip(spacing / _FULL_SPACING, 0.2, 1))
     # Only the part of the picture that the mesh covers is blended.
     low = np.clip(np.floor(segments.min((0, 1))).astype(int) - 2, 0, None)
     high = np.ceil(segments.max((0, 1))).astype(int) + 2

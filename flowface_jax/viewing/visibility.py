@@ -40,5 +40,6 @@ def visible_triangles(
         cv2.fillConvexPoly(nearest, fixed[index], float(distance[index]), shift=_SUBPIXEL_BITS)
     column, row = np.round(raster.mean(1)).astype(int).T
     result = np.zeros(len(triangles), bool)
-    result[chosen] = distance <= nearest[row, column] + tolerance
+    # The nearest corner is compared, so that steep triangles at the silhouette do not hide themselves.
+    result[chosen] = depth[triangles[chosen]].min(1) <= nearest[row, column] + tolerance
     return result

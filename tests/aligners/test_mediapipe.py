@@ -3,11 +3,13 @@
 import logging
 import sys
 import types
+import weakref
 
 import cv2
 import numpy as np
 import pytest
 
+from flowface_jax.aligners.frames import Frame, SourceInfo
 from flowface_jax.aligners.mediapipe import align_mediapipe, detect_faces
 from flowface_jax.aligners.registry import align
 from flowface_jax.aligners.video import open_frames
@@ -72,6 +74,27 @@ def test_the_same_film_gives_the_same_bytes_and_no_noise_on_standard_error(tmp_p
     align_mediapipe([film]).save(tmp_path / "second.npz")
     assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
     assert capfd.readouterr().err == ""
+
+
+def test_frames_are_let_go_once_they_are_read(faces):
+    """Memory does not grow with the length of the film."""
+    alive = []
+    most = 0
+
+    class Watched:
+        info = SourceInfo("watched", (480, 480), None, 25.0, is_video=True)
+
+        def __iter__(self):
+            nonlocal most
+            for k in range(10):
+                image = faces[k].copy()
+                alive.append(weakref.ref(image))
+                yield Frame(k, k / 25, image)
+                del image
+                most = max(most, sum(one() is not None for one in alive))
+
+    assert align_mediapipe([Watched()]).valid.all()
+    assert len(alive) == 10 and most <= 2
 
 
 def test_cameras_are_paired_by_frame_number_and_a_shorter_one_ends_invalid(tmp_path, faces, caplog):

@@ -65,6 +65,13 @@ def test_single_frames_have_no_jitter():
     assert (noise.jitter(np.stack([_cap()] * 4), np.asarray([True, False, True, True])) == 0).all()
 
 
+def test_unrelated_photographs_have_no_jitter():
+    points = np.stack([_face() + [5 * k**2, 0, 0] for k in range(5)]) * 1.0
+    points[..., :2] += np.random.default_rng(4).normal(0, 8, points[..., :2].shape)
+    still = noise.estimate_std(points, np.ones(5, bool), np.ones(478), moving=False)
+    assert np.median(still) < 2 < 5 < np.median(noise.estimate_std(points, np.ones(5, bool), np.ones(478)))
+
+
 def test_facing_cosine_is_that_of_the_sphere_whatever_the_pose():
     for degrees in (0, 35, 70):
         points = _turned(_cap(), degrees)

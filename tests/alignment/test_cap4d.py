@@ -132,6 +132,7 @@ def test_only_whole_heads_can_be_written(tmp_path):
         ({"vertex_coords": np.full((2, 3, 5023, 2), np.nan)}, "NaN"),
         ({"valid_mask": np.ones(3, bool)}, "valid: expected shape"),
         ({"resolutions": np.asarray([480, 640])}, "resolutions: expected shape"),
+        ({"vertex_coords": np.asarray(["a"])}, "vertex_coords does not hold numbers"),
     ],
 )
 def test_damaged_arrays_are_named_with_the_file(tmp_path, changes, message):

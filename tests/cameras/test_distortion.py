@@ -71,3 +71,18 @@ def test_range_is_infinite_without_distortion():
 def test_points_that_are_not_numbers_stay_so():
     result = undistort(np.asarray([[np.nan, 0.0], [0.1, 0.1]]), np.asarray(LENSES["barrel"]))
     assert np.isnan(result[0]).all() and np.isfinite(result[1]).all()
+
+
+def test_points_that_tangential_terms_fold_over_are_left_out_rather_than_moved_elsewhere():
+    coefficients = np.asarray([0.3, 0, 0.01, 0.01, 0, 0.5, 0.1, 0.05])
+    points = disc(0.98 * largest_radius(coefficients), 4000)
+    moved = distort(points, coefficients)
+    seen = np.isfinite(moved).all(-1)
+    assert 0.95 < seen.mean() < 1
+    np.testing.assert_allclose(undistort(moved[seen], coefficients), points[seen], atol=1e-6)
+
+
+def test_inverse_holds_where_the_magnification_changes_so_fast_that_plain_newton_steps_overshoot():
+    coefficients = np.asarray([-0.5, 0.0, 0, 0, 0.3, 0, 0, 0])
+    points = disc(1.5, 4000)
+    np.testing.assert_allclose(undistort(distort(points, coefficients), coefficients), points, atol=1e-9)

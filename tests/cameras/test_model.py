@@ -86,7 +86,11 @@ GOOD = {
         ("rotation", [np.diag([1, 1, -1.0])], "rotation"),
         ("rotation", [2 * np.eye(3)], "rotation"),
         ("translation", [[0.0, np.nan, 1.0]], "NaN or infinity"),
-        ("image_size", [[0, 480]], "positive"),
+        ("image_size", [[0, 480]], "between 1 and"),
+        ("image_size", [[99999999999, 480]], "between 1 and"),
+        ("image_size", [[np.nan, 480]], "NaN or infinity"),
+        ("translation", [[0.0, "far", 1.0]], "not an array of numbers"),
+        ("translation", [[0.0, 1e60, 1.0]], "NaN or infinity"),
         ("names", ["a", "b"], "names"),
     ],
 )

@@ -1,7 +1,11 @@
 """`load_cameras`: what is recognised, and what is said where nothing is."""
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flowface_jax.cameras import load_cameras
 from flowface_jax.errors import InputError
@@ -14,7 +18,7 @@ def write_all(folder):
     """One made-up calibration of every format: format → path."""
     paths = {name: folder / name for name in ("multiface", "facescape", "famos", "colmap", "transforms", "cap4d")}
     for path in paths.values():
-        path.mkdir()
+        path.mkdir(exist_ok=True)
     (paths["multiface"] / "KRT").write_text(test_multiface.krt_text())
     write_json(paths["facescape"] / "params.json", test_facescape.params())
     (paths["famos"] / "00_C.tka").write_text(test_famos.tka_text(0))
@@ -80,3 +84,35 @@ def test_folder_of_several_formats_is_ambiguous(tmp_path):
     test_transforms.write(tmp_path)
     with pytest.raises(InputError, match="several formats \\(colmap, transforms\\)"):
         load_cameras(tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(format=st.sampled_from(FORMATS), data=st.data())
+def test_damaged_files_give_one_clear_line_and_nothing_else(tmp_path, format, data):
+    """Any truncation, any changed byte, any dropped line: a calibration, or an `InputError` that names the file."""
+    target = write_all(tmp_path)[format]
+    files = sorted(target.iterdir()) if target.is_dir() else [target]
+    file = data.draw(st.sampled_from(files))
+    content = file.read_bytes()
+    how = data.draw(st.sampled_from(["truncate", "change", "drop line", "replace number"]))
+    place = data.draw(st.integers(0, len(content) - 1))
+    if how == "truncate":
+        content = content[:place]
+    elif how == "change":
+        content = content[:place] + bytes([data.draw(st.integers(0, 255))]) + content[place + 1 :]
+    elif how == "drop line":
+        lines = content.splitlines(keepends=True)
+        content = b"".join(line for i, line in enumerate(lines) if i != place % len(lines))
+    else:
+        found = list(re.finditer(rb"-?\d[\d.]*", content))
+        number = found[place % len(found)]
+        new = data.draw(st.sampled_from([b"nan", b"null", b'"x"', b"1e400", b"-1", b"[]", b"0", b"{}", b"99999999999"]))
+        content = content[: number.start()] + new + content[number.end() :]
+    file.write_bytes(content)
+    try:
+        calibration = load_cameras(target, format=format)
+    except InputError as error:
+        assert "\n" not in str(error)
+        assert str(target) in str(error)
+    else:
+        assert np.isfinite(calibration.intrinsics).all() and np.isfinite(calibration.cameras.rotation).all()

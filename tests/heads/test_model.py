@@ -125,8 +125,10 @@ def test_gradients_are_finite_and_right_at_zero_rotation(head):
 
 def test_second_derivatives_are_finite_at_zero_rotation(head):
     identity, expression = coefficients(6)
-    energy = lambda rotations: jnp.sum(vertices(head, identity, expression, rotations) ** 2)
-    assert jnp.isfinite(jax.jit(jax.hessian(energy))(jnp.zeros((K, 3)))).all()
+    few = restrict(head, jnp.arange(5))
+    energy = lambda rotations: jnp.sum(vertices(few, identity, expression, rotations) ** 2)
+    curvature = jax.jit(lambda at, along: jax.jvp(jax.grad(energy), (at,), (along,))[1])
+    assert jnp.isfinite(curvature(jnp.zeros((K, 3)), jnp.ones((K, 3)))).all()
 
 
 def test_points_lie_on_their_triangles(head):

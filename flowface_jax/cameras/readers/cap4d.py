@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flowface_jax.cameras.calibration import Calibration
-from flowface_jax.cameras.readers.fields import calibration_of, intrinsic_matrix
+from flowface_jax.cameras.readers.fields import calibration_of, intrinsic_matrix, number_array
 from flowface_jax.errors import InputError
 from flowface_jax.storage import read_npz
 
@@ -25,17 +25,15 @@ def read_cap4d_cameras(path: str | os.PathLike[str]) -> Calibration:
     path = path / "fit.npz" if path.is_dir() else path
     kind = "CAP4D fit (fit.npz)"
     arrays = read_npz(path, kind, required=("fx", "fy", "cx", "cy", "extr", "resolutions"))
-    extrinsics = np.asarray(arrays["extr"], np.float64)
-    if extrinsics.ndim != 3 or extrinsics.shape[1:] != (4, 4):
-        raise InputError(f"{path}: extr: expected shape (V, 4, 4), found {extrinsics.shape}")
-    count = len(extrinsics)
-    lens = {}
-    for key in ("fx", "fy", "cx", "cy"):
-        if arrays[key].size != count:
+    count = len(np.atleast_1d(arrays["extr"]))
+    extrinsics = number_array(path, arrays, "extr", (count, 4, 4), "the fit")
+    sizes = number_array(path, arrays, "resolutions", (count, 2), "the fit")[:, ::-1]
+    lens = {
+        key: number_array(path, arrays, key, arrays[key].shape, "the fit").ravel() for key in ("fx", "fy", "cx", "cy")
+    }
+    for key, values in lens.items():
+        if len(values) != count:
             raise InputError(f"{path}: {key}: expected shape ({count}, 1), found {arrays[key].shape}")
-        lens[key] = np.asarray(arrays[key], np.float64).reshape(count)
-    if arrays["resolutions"].shape != (count, 2):
-        raise InputError(f"{path}: resolutions: expected shape ({count}, 2), found {arrays['resolutions'].shape}")
     names = [str(name) for name in np.ravel(arrays.get("camera_order", [f"cam{c}" for c in range(count)]))]
     return calibration_of(
         path,
@@ -43,7 +41,7 @@ def read_cap4d_cameras(path: str | os.PathLike[str]) -> Calibration:
         intrinsics=[intrinsic_matrix(*(lens[key][c] for key in ("fx", "fy", "cx", "cy"))) for c in range(count)],
         rotation=extrinsics[:, :3, :3],
         translation=extrinsics[:, :3, 3],
-        image_size=arrays["resolutions"][:, ::-1],
+        image_size=sizes,
         source="cap4d",
         notes=("origin at the image corner in the file: principal points kept",),
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowface_jax.cameras.calibration import Calibration
-from flowface_jax.cameras.readers.fields import calibration_of, corner_origin, json_array
+from flowface_jax.cameras.readers.fields import calibration_of, corner_origin, number_array
 from flowface_jax.errors import InputError
 from flowface_jax.storage import read_json
 
@@ -47,7 +47,7 @@ def read_facescape(
     views = [n for n in views if record.get(f"{n}_valid", True)]
     if not views:
         raise InputError(f"{path}: every view is marked invalid; nothing to read")
-    poses = np.asarray([json_array(path, record, f"{n}_Rt", (3, 4), f"view {n}") for n in views])
+    poses = np.asarray([number_array(path, record, f"{n}_Rt", (3, 4), f"view {n}") for n in views])
     rotation, translation = poses[:, :, :3], poses[:, :, 3]
     notes = ["pixel centres at integers in the file: 0.5 px added to the principal points"]
     if rt_scale_dict is not None:
@@ -58,7 +58,7 @@ def read_facescape(
         path,
         names=[str(n) for n in views],
         intrinsics=np.asarray([_intrinsics(path, record, n) for n in views]),
-        distortion=[[*json_array(path, record, f"{n}_distortion", (5,), f"view {n}"), 0, 0, 0] for n in views],
+        distortion=[[*number_array(path, record, f"{n}_distortion", (5,), f"view {n}"), 0, 0, 0] for n in views],
         rotation=rotation,
         translation=translation,
         image_size=[[_size(path, record, n, side) for side in ("width", "height")] for n in views],
@@ -74,11 +74,11 @@ def _intrinsics(path: Path, record: dict[str, Any], view: int) -> np.ndarray:
     side = len(rows) if isinstance(rows, list) else 0
     if side not in (3, 4):
         raise InputError(f"{path}: view {view}: expected '{view}_K' of shape (3, 3) or (4, 4)")
-    return corner_origin(json_array(path, record, f"{view}_K", (side, side), f"view {view}")[:3, :3])
+    return corner_origin(number_array(path, record, f"{view}_K", (side, side), f"view {view}")[:3, :3])
 
 
 def _size(path: Path, record: dict[str, Any], view: int, side: str) -> int:
-    return int(json_array(path, record, f"{view}_{side}", (), f"view {view}"))
+    return int(number_array(path, record, f"{view}_{side}", (), f"view {view}"))
 
 
 def _tu_transform(
@@ -97,11 +97,11 @@ def _tu_transform(
         raise InputError(f"{dictionary} has no [scale, Rt] for identity '{identity}', expression '{expression}'")
     owner = f"identity {identity}, expression {expression}"
     values = {"scale": entry[0], "Rt": entry[1]}
-    scale = float(json_array(dictionary, values, "scale", (), owner))
+    scale = float(number_array(dictionary, values, "scale", (), owner))
     if scale <= 0:
         raise InputError(f"{dictionary}: {owner}: expected a positive scale, found {scale}")
     rows = len(entry[1]) if isinstance(entry[1], list) else 3
-    return scale, json_array(dictionary, values, "Rt", (4, 4) if rows == 4 else (3, 4), owner)[:3]
+    return scale, number_array(dictionary, values, "Rt", (4, 4) if rows == 4 else (3, 4), owner)[:3]
 
 
 def _cameras_in_tu_space(

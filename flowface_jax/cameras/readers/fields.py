@@ -1,4 +1,4 @@
-"""Taking numbers out of text and JSON calibration files with errors that name the file and the line or key."""
+"""Taking numbers out of calibration files with errors that name the file and the line or key."""
 
 from __future__ import annotations
 
@@ -51,13 +51,16 @@ def parse_numbers(text: str) -> list[float] | None:
     return numbers if all(math.isfinite(number) for number in numbers) else None
 
 
-def json_array(path: Path, record: Mapping[str, Any], key: str, shape: tuple[int, ...], owner: str) -> np.ndarray:
-    """A finite float64 array of a certain shape under a JSON key. Raises InputError naming key and owner."""
+def number_array(path: Path, record: Mapping[str, Any], key: str, shape: tuple[int, ...], owner: str) -> np.ndarray:
+    """A finite float64 array of a certain shape under a key of a JSON or .npz record.
+
+    Raises InputError naming the key and its owner (a view, a frame).
+    """
     if key not in record:
         raise InputError(f"{path}: {owner} lacks '{key}'; fetch the file again")
     try:
         array = np.asarray(record[key], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: {owner}: '{key}' is not an array of numbers") from None
     if array.shape != shape or not np.isfinite(array).all():
         raise InputError(f"{path}: {owner}: expected '{key}' of shape {shape} with finite numbers, found {array.shape}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from flowface_jax.cameras.calibration import Calibration
 from flowface_jax.cameras.conversion import opencv_from_camera_to_world, opencv_from_opengl
-from flowface_jax.cameras.readers.fields import calibration_of, intrinsic_matrix, json_array
+from flowface_jax.cameras.readers.fields import calibration_of, intrinsic_matrix, number_array
 from flowface_jax.errors import InputError
 from flowface_jax.storage import read_json
 
@@ -36,8 +36,8 @@ def read_transforms(
     axes (x right, y up, looking along −z) except in INSTA's files (known by their exp_path), which hold OpenCV's;
     "opengl" or "opencv" overrules. length_scale_to_metres: metres per unit of the file; absent, INSTA's and VHAP's
     files count as metres and all others as arbitrary. `frame_ids`: timestep_index where given, else the position.
-    Pixels: instant-ngp and nerfstudio shoot the ray of pixel (i, j) through (i + 0.5, j + 0.5), our convention, so nothing
-    is added. Raises InputError for damaged frames and for fisheye or equirectangular cameras.
+    Pixels: instant-ngp and nerfstudio shoot the ray of pixel (i, j) through (i + 0.5, j + 0.5), our convention, so
+    nothing is added. Raises InputError for damaged frames and for fisheye or equirectangular cameras.
     """
     path = Path(path)
     path = path / "transforms.json" if path.is_dir() else path
@@ -77,7 +77,7 @@ def read_transforms(
 def _pose(path: Path, frame: Mapping[str, Any], index: int) -> np.ndarray:
     rows = frame.get("transform_matrix")
     height = len(rows) if isinstance(rows, list) else 4
-    matrix = json_array(path, frame, "transform_matrix", (3, 4) if height == 3 else (4, 4), f"frame {index}")
+    matrix = number_array(path, frame, "transform_matrix", (3, 4) if height == 3 else (4, 4), f"frame {index}")
     pose = np.eye(4)
     pose[:3] = matrix[:3]
     return pose
@@ -113,7 +113,13 @@ def _distortion(path: Path, record: Mapping[str, Any], frame: Mapping[str, Any],
 
 
 def _frame_id(path: Path, frame: Mapping[str, Any], index: int) -> int:
-    return int(json_array(path, frame, "timestep_index", (), f"frame {index}")) if "timestep_index" in frame else index
+    """The frame's time step where it states one (VHAP), else its place in the list."""
+    if "timestep_index" not in frame:
+        return index
+    number = float(number_array(path, frame, "timestep_index", (), f"frame {index}"))
+    if not (number.is_integer() and 0 <= number < 2**53):
+        raise InputError(f"{path}: frame {index}: expected a whole number as 'timestep_index', found {number}")
+    return int(number)
 
 
 def _focal_from_angle(
@@ -133,7 +139,7 @@ def _number(path: Path, record: Mapping[str, Any], frame: Mapping[str, Any], ind
     owner = frame if key in frame else record
     if owner.get(key) is None:
         return None
-    return float(json_array(path, owner, key, (), f"frame {index}"))
+    return float(number_array(path, owner, key, (), f"frame {index}"))
 
 
 def _size(

@@ -30,7 +30,7 @@ def generic_head() -> HeadModel:
     built = mesh.build()
     fields = head_fields(built)
     named = regions.regions(fields)
-    identity_basis = identity.identity_basis(fields)
+    identity_basis = identity.identity_basis(fields, named["face"] | named["ears"])
     expression_basis = expressions.expression_basis(fields)
     regressor = joints.regressor(fields)
     count = len(expressions.NAMES)

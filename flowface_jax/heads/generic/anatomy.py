@@ -5,7 +5,7 @@ Frankfurt plane is level. Every point is given once, on the left half (x ≥ 0);
 
 The dimensions follow published adult anthropometry, averaged over the sexes: nasion-subnasale 51, subnasale-stomion
 21.5, stomion-gnathion 45, face width 135, jaw width 108, head length 193, head width 154, tragion-vertex 130,
-biocular width 89, intercanthal width 33, palpebral fissure 28 x 10, mouth width 51, nose width 35, nose protrusion 18,
+biocular width 89, intercanthal width 33, palpebral fissure 28 x 10, mouth width 50, nose width 35, nose protrusion 18,
 ear 62 x 35 (L. G. Farkas, Anthropometry of the Head and Face, 1994), eyeball radius 12, corneal limbus radius 5.9.
 """
 
@@ -24,8 +24,8 @@ MIDLINE: Final[dict[str, Point]] = {
     "thyroid": (0, -118, 45),
     "cervicale": (0, -98, 52),
     "submental": (0, -90, 66),
-    "menton": (0, -84, 82),
-    "gnathion": (0, -78, 90.5),
+    "menton": (0, -83.5, 81.5),
+    "gnathion": (0, -77.5, 90),
     "pogonion": (0, -68, 95),
     "mental_upper": (0, -61, 94),
     "sublabiale": (0, -53.5, 92.5),
@@ -33,17 +33,17 @@ MIDLINE: Final[dict[str, Point]] = {
     "subnasale": (0, -15.5, 98),
     "columella": (0, -12, 106),
     "infratip": (0, -8.5, 113),
-    "pronasale": (0, -3, 116),
+    "pronasale": (0, -2.5, 115.5),
     "supratip": (0, 3, 113),
     "nose_bridge_low": (0, 10, 107),
     "rhinion": (0, 19, 99.5),
     "nose_bridge_high": (0, 28, 92.5),
     "nasion": (0, 36, 89.5),
     "glabella_low": (0, 44, 91.5),
-    "glabella": (0, 51, 93),
-    "frontal": (0, 64, 93),
-    "metopion": (0, 77, 91.5),
-    "trichion": (0, 97, 81),
+    "glabella": (0, 52, 92),
+    "frontal": (0, 64, 90.5),
+    "metopion": (0, 77, 87.5),
+    "trichion": (0, 96, 78),
     "frontal_hair": (0, 115, 60),
     "bregma": (0, 127, 30),
     "vertex": (0, 131, 2),
@@ -60,35 +60,38 @@ MIDLINE: Final[dict[str, Point]] = {
 }
 
 FOREHEAD: Final[dict[str, Point]] = {
-    "glabella_side": (9, 47, 92.5),
+    "glabella_side": (9, 47.5, 91),
     "brow_inner": (17, 48.5, 91.5),
-    "brow_middle": (28, 51.5, 88.5),
+    "brow_middle": (28, 51.5, 88),
     "brow_peak": (38, 52.5, 83),
-    "brow_outer": (48, 48.5, 73.5),
-    "above_brow_inner": (15, 62, 92),
-    "above_brow_middle": (32, 63, 86),
-    "above_brow_outer": (47, 61, 74.5),
-    "frontal_eminence": (26, 79, 86.5),
-    "forehead_side": (44, 77, 74),
+    "brow_outer": (49, 49, 75),
+    "above_brow_inner": (15, 62, 89.5),
+    "above_brow_middle": (31, 62, 84.5),
+    "above_brow_outer": (46, 61, 74),
+    "frontal_eminence": (25, 78, 83.5),
+    "forehead_side": (43, 76, 72.5),
     "temporal_line": (57, 68, 58),
     "temple_high": (66, 64, 36),
     "temple": (62.5, 46, 50),
-    "temple_front": (56, 43, 61),
+    "temple_front": (57.5, 43, 62),
     "temple_back": (69, 40, 27),
-    "hairline_middle": (28, 98, 74),
-    "hairline_side": (49, 95, 54),
+    "hairline_middle": (28, 97, 71.5),
+    "hairline_side": (49, 95, 53),
 }
 
 ORBIT_AND_CHEEK: Final[dict[str, Point]] = {
     "orbit_upper_inner": (15, 41, 83.5),
     "orbit_upper_middle": (30, 44.5, 83.5),
-    "orbit_upper_outer": (44, 42.5, 75),
-    "orbit_outer": (52, 33, 64.5),
+    "orbit_upper_outer": (45, 42, 77),
+    "orbit_outer": (53, 33, 65.5),
     "orbit_lower_outer": (47, 20, 71.5),
     "orbit_lower_middle": (33, 17, 77.5),
     "orbit_lower_inner": (20, 19, 79),
-    "tear_trough": (14.5, 23.5, 78.5),
-    "zygoma_outer": (62, 27, 50),
+    "lid_fold_inner": (21, 38, 78.5),
+    "lid_fold": (31, 40.3, 80.5),
+    "lid_fold_outer": (42, 37.5, 76),
+    "tear_trough": (14.5, 23.5, 79.5),
+    "zygoma_outer": (63, 27, 50.5),
     "zygion": (69, 10, 30),
     "zygoma_front": (59, 13, 60),
     "cheekbone": (49, 9, 71.5),
@@ -96,13 +99,13 @@ ORBIT_AND_CHEEK: Final[dict[str, Point]] = {
     "cheek_by_nose": (23, 6, 83.5),
     "cheek_upper": (31, -6, 84),
     "cheek_apple": (42, -4, 77.5),
-    "cheek_side": (56, -5, 62),
+    "cheek_side": (57.5, -5, 63),
     "cheek_back": (66, -6, 38),
-    "nasolabial_upper": (23.5, -9, 88),
-    "nasolabial_middle": (28, -20, 87),
+    "nasolabial_upper": (23, -9, 86.5),
+    "nasolabial_middle": (27.5, -20, 86),
     "nasolabial_lower": (32.5, -31, 83.5),
     "cheek_middle": (44, -21, 74),
-    "cheek_hollow": (56, -23, 57),
+    "cheek_hollow": (57, -23, 57.5),
     "masseter_upper": (64.5, -22, 34),
     "masseter": (61.5, -38, 27),
     "cheek_lower": (50, -40, 60),
@@ -119,7 +122,7 @@ LOWER_FACE: Final[dict[str, Point]] = {
     "mouth_corner_below": (28.5, -44, 82.5),
     "marionette": (27, -54, 82.5),
     "below_lip_side": (12, -53, 91),
-    "chin_side": (12, -66, 92.5),
+    "chin_side": (12, -66, 91.5),
     "chin_corner": (18, -75, 84),
     "chin_fold_side": (21, -61, 87.5),
     "jaw_front": (31, -68, 74),
@@ -149,15 +152,15 @@ NOSE: Final[dict[str, Point]] = {
     "tip_side": (5.5, -2, 113.5),
     "tip_lower_side": (4, -8, 111.5),
     "dome_side": (9.5, 0.5, 107),
-    "alar_groove_upper": (14, 2, 98),
-    "alar_top": (14.5, -3, 101.5),
+    "alar_groove_upper": (13.5, 2.5, 96.5),
+    "alar_top": (14.5, -3, 102),
     "alar_front": (12, -6.5, 106),
-    "alare": (17.5, -7.5, 98),
-    "alar_rim": (14.5, -11.5, 102),
-    "alar_crease": (18.8, -8.5, 92),
+    "alare": (17.5, -7.5, 98.5),
+    "alar_rim": (14.2, -10.5, 101.5),
+    "alar_crease": (18, -8.5, 91),
     "alar_crease_upper": (18, -1.5, 92),
-    "alar_base": (14.5, -15, 95.5),
-    "nostril_sill": (8, -16, 98),
+    "alar_base": (14, -15, 94.5),
+    "nostril_sill": (8, -15.5, 97),
     "columella_side": (2.8, -11.8, 105.5),
 }
 
@@ -205,10 +208,24 @@ SKULL_AND_NECK: Final[dict[str, Point]] = {
     "neck_rim_side_back": (42, -152, -62),
 }
 
+CURVES: Final[tuple[tuple[str, ...], ...]] = (
+    ("glabella", "glabella_side", "brow_inner", "brow_middle", "brow_peak", "brow_outer"),
+    ("nasion_side", "orbit_upper_inner", "orbit_upper_middle", "orbit_upper_outer", "orbit_outer"),
+    ("tear_trough", "orbit_lower_inner", "orbit_lower_middle", "orbit_lower_outer", "orbit_outer"),
+    ("lid_fold_inner", "lid_fold", "lid_fold_outer"),
+    ("sublabiale", "below_lip_side", "marionette"),
+    ("subnasale", "nostril_sill", "alar_base"),
+    ("frontal", "above_brow_inner", "above_brow_middle", "above_brow_outer"),
+    ("gnathion", "chin_corner", "jaw_front_edge", "jaw_middle_edge", "jaw_side_edge", "gonion_edge"),
+    ("pogonion", "chin_side", "chin_fold_side", "jaw_front", "jaw_middle", "jaw_side", "gonion"),
+    ("nasolabial_upper", "nasolabial_middle", "nasolabial_lower"),
+)
+"""Ridges and furrows: between these points the skin follows a smooth curve."""
+
 EYE_CENTRE: Final[Point] = (31.5, 30.0, 65.0)
 EYE_RADIUS: Final[float] = 12.0
 LIMBUS_RADIUS: Final[float] = 5.9
-CORNEA_BULGE: Final[float] = 0.9
+CORNEA_BULGE: Final[float] = 0.5
 LID_THICKNESS: Final[float] = 1.7
 LID_CLEARANCE: Final[float] = 0.35
 """Gap between the lid's inner edge and the eyeball; more than a real tear film, so that linear blinks stay outside."""
@@ -217,11 +234,11 @@ LID_CLEARANCE: Final[float] = 0.35
 LID_UPPER: Final[tuple[tuple[float, float], ...]] = (
     (-14.5, -1.8),
     (-12.5, 0.0),
-    (-9, 3.0),
-    (-4.5, 4.7),
-    (0, 5.1),
-    (5, 4.5),
-    (9.5, 2.8),
+    (-9, 2.7),
+    (-4.5, 4.2),
+    (0, 4.6),
+    (5, 4.1),
+    (9.5, 2.6),
     (13.3, 0.2),
 )
 LID_LOWER: Final[tuple[tuple[float, float], ...]] = (
@@ -239,46 +256,46 @@ OUTER_CANTHUS_DEPTH: Final[float] = 3.0
 
 # Lip curves, from the midline to the corner.
 LIP_CONTACT: Final[tuple[Point, ...]] = (
-    (0, -36.7, 98.3),
-    (6, -36.2, 97.8),
-    (12, -36.4, 95.6),
-    (18, -37.0, 92.2),
-    (23, -37.6, 88.6),
-    (25.5, -38.0, 86.3),
+    (0, -36.9, 96.3),
+    (6, -36.4, 95.8),
+    (12, -36.6, 93.8),
+    (18, -37.1, 90.6),
+    (22, -37.6, 87.4),
+    (25, -38.0, 84.6),
 )
 LIP_UPPER_MIDDLE: Final[tuple[Point, ...]] = (
-    (0, -33.6, 103.3),
-    (5, -32.9, 102.6),
-    (11, -33.3, 99.6),
-    (18, -35.0, 94.2),
-    (23, -36.9, 89.2),
-    (25.5, -38.0, 86.3),
+    (0, -33.8, 102.7),
+    (5, -33.2, 101.9),
+    (11, -33.6, 99.0),
+    (18, -35.3, 93.8),
+    (23, -36.7, 88.6),
+    (26.2, -38.0, 85.6),
 )
 LIP_UPPER_BORDER: Final[tuple[Point, ...]] = (
-    (0, -29.6, 102.8),
-    (5, -28.2, 102.4),
-    (11, -29.8, 99.2),
-    (18, -33.2, 94.0),
-    (23.5, -36.6, 89.0),
-    (26.8, -38.0, 86.3),
+    (0, -29.6, 102.3),
+    (5, -28.2, 101.8),
+    (11, -29.6, 98.9),
+    (18, -33.0, 93.9),
+    (24, -35.6, 88.6),
+    (28.2, -38.1, 84.9),
 )
 LIP_LOWER_MIDDLE: Final[tuple[Point, ...]] = (
-    (0, -41.0, 101.3),
-    (6, -41.0, 100.5),
-    (12, -40.5, 97.6),
-    (18, -39.4, 93.0),
-    (23, -38.3, 88.8),
-    (25.5, -38.0, 86.3),
+    (0, -40.8, 101.0),
+    (6, -40.9, 100.2),
+    (12, -40.5, 97.2),
+    (18, -39.6, 92.6),
+    (23, -38.9, 88.0),
+    (26.2, -38.0, 85.6),
 )
 LIP_LOWER_BORDER: Final[tuple[Point, ...]] = (
-    (0, -46.3, 98.6),
-    (6, -46.0, 98.0),
-    (12, -44.8, 95.4),
-    (18, -42.2, 91.6),
-    (23.5, -39.4, 87.8),
-    (26.8, -38.0, 86.3),
+    (0, -46.3, 98.5),
+    (6, -46.1, 97.9),
+    (12, -45.0, 95.4),
+    (18, -42.6, 91.4),
+    (24, -40.4, 87.4),
+    (28.2, -38.1, 84.9),
 )
-LIP_CORNER_X: Final[float] = 25.5
+LIP_CORNER_X: Final[float] = 25.0
 LIP_DOMAIN_OPENING: Final[float] = 5.0
 """Half height of the slit that separates the closed lips in the atlas."""
 

@@ -41,7 +41,7 @@ def outline() -> Array:
 def attachment() -> Array:
     """Points [COUNT,3] mm near the head's surface where the auricle is attached, in the order of `outline`."""
     plane = outline()
-    squeezed = np.column_stack([-5.0 + (plane[:, 0] + 1.5) * 0.52, 0.76 * plane[:, 1] + 0.5])
+    squeezed = np.column_stack([-5.0 + (plane[:, 0] + 1.5) * 0.64, 0.76 * plane[:, 1] + 0.5])
     tilt = np.radians(anatomy.EAR_TILT_DEGREES)
     back = np.cos(tilt) * squeezed[:, 0] + np.sin(tilt) * squeezed[:, 1]
     up = np.cos(tilt) * squeezed[:, 1] - np.sin(tilt) * squeezed[:, 0]
@@ -54,6 +54,7 @@ def rings(attached: Array) -> list[Array]:
     centre = np.asarray(anatomy.EAR_CENTRE)
     free = _smooth_step(plane[:, 0], 0.0, 12.0)
     lobe = _smooth_step(-plane[:, 1], 14.0, 24.0)
+    tragus = (1.0 - free) * np.exp(-(((plane[:, 1] + 5.0) / 5.0) ** 2))
     back = 1.0 - np.exp(-np.square(np.clip(plane[:, 0], 0, None) / 14.0))
 
     def inset(scale: float) -> Array:
@@ -61,21 +62,21 @@ def rings(attached: Array) -> list[Array]:
 
     rim = _lift(plane, 0.4)
     behind = _lift(inset(0.93), -2.2)
-    middle = 0.5 * attached + 0.5 * _lift(inset(0.86), -3.0)
+    middle = 0.5 * attached + 0.5 * _lift(inset(0.86), -4.0)
     wanted = [
         attached + (middle - attached) * (0.35 + 0.65 * free)[:, None],
         attached + (behind - attached) * (0.6 + 0.4 * free)[:, None],
         attached + (rim - attached) * (0.85 + 0.15 * free)[:, None],
         _lift(inset(0.95), 2.0 - 0.6 * lobe + 0.6 * free * (1 - lobe)),
         _lift(inset(0.87), 1.6 + 0.5 * free * (1 - lobe)),
-        _lift(inset(0.79), 0.2 + 1.2 * lobe + 1.0 * (1 - free)),
-        _lift(inset(0.69), 0.3 + 1.6 * back * (1 - lobe) + 1.0 * lobe + 1.2 * (1 - free)),
-        _lift(inset(0.58), 1.0 + 1.6 * back * (1 - lobe) + 0.4 * lobe + 1.6 * (1 - free)),
-        _lift(inset(0.49), -0.8 + 1.0 * back + 2.0 * (1 - free)),
-        _lift(inset(0.40), -5.0),
-        _lift(inset(0.22), -7.0),
+        _lift(inset(0.79), -0.4 + 1.8 * lobe + 1.4 * (1 - free) + 2.0 * tragus),
+        _lift(inset(0.69), 0.3 + 1.6 * back * (1 - lobe) + 1.0 * lobe + 1.2 * (1 - free) + 3.0 * tragus),
+        _lift(inset(0.58), 1.0 + 1.6 * back * (1 - lobe) + 0.4 * lobe + 1.2 * (1 - free) + 3.4 * tragus),
+        _lift(inset(0.49), -0.6 + 1.0 * back + 1.0 * (1 - free) + 2.6 * tragus),
+        _lift(inset(0.35), -3.2 + 2.0 * lobe),
+        _lift(inset(0.19), -4.5 + 2.0 * lobe),
     ]
-    canal = _lift(np.array([[6.0, -3.0]]), -8.0)
+    canal = _lift(np.array([[7.0, -2.0]]), -6.0)
     return [*wanted, canal]
 
 

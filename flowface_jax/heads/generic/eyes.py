@@ -46,7 +46,7 @@ def lid_rows() -> list[Array]:
     normal = _outline_normals(outline)
     corner = np.abs(outline[:, 0] + 0.6) / 13.9
     rows = [_on_ball(outline, radius)]
-    for upper_offset, lower_offset, lift in ((1.7, 1.5, 0.25), (4.0, 3.4, 0.5)):
+    for upper_offset, lower_offset, lift in ((1.7, 1.5, 0.25), (3.8, 3.3, 0.2)):
         offset = np.where(upper, upper_offset, lower_offset) * (1.0 - 0.35 * corner**3)
         rows.append(_on_ball(outline + normal * offset[:, None], radius + lift))
     return [row + _CENTRE for row in rows]

@@ -58,9 +58,7 @@ def head_fields(mesh: GenericMesh) -> HeadFields:
     side = _mouth_side(mesh)
     lateral = np.clip(np.abs(mesh.vertices[:, 0]) / anatomy.LIP_CORNER_X, 0.0, 1.0)
     left = smooth_step(mesh.vertices[:, 0], -9.0, 9.0)
-    return HeadFields(
-        mesh, mesh.vertices, (~rigid).astype(float), side, lateral, _jaw_share(mesh, side, lateral), left
-    )
+    return HeadFields(mesh, mesh.vertices, (~rigid).astype(float), side, lateral, _jaw_share(mesh, side, lateral), left)
 
 
 def _mouth_side(mesh: GenericMesh) -> Array:

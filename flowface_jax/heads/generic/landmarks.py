@@ -57,9 +57,23 @@ def _left_points(mesh: GenericMesh) -> dict[int, tuple[NDArray[np.int64], NDArra
         landmark: (np.asarray(found.vertex_ids[k], np.int64), np.asarray(found.barycentric[k], float))
         for k, landmark in enumerate(targets)
     }
+    for landmark in (8, 27, 28, 29, 30, 33):
+        points[landmark] = _on_midline(mesh, np.asarray(targets[landmark], float))
     for landmark, vertex in _loop_vertices(mesh).items():
         points[landmark] = (np.full(3, vertex), np.array([1.0, 0.0, 0.0]))
     return points
+
+
+def _on_midline(mesh: GenericMesh, target: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The point of the midline nearest to a target, between two neighbouring vertices, so that x is exactly 0."""
+    ids = np.concatenate([mesh.parts["midline_below"], mesh.parts["midline_above"]])
+    start, end = mesh.vertices[ids[:-1]], mesh.vertices[ids[1:]]
+    edge = end - start
+    along = np.clip(np.sum((target - start) * edge, axis=1) / np.sum(edge**2, axis=1), 0.0, 1.0)
+    distance = np.linalg.norm(start + along[:, None] * edge - target, axis=1)
+    distance[len(mesh.parts["midline_below"]) - 1] = np.inf
+    k = int(distance.argmin())
+    return np.array([ids[k], ids[k + 1], ids[k]]), np.array([1.0 - along[k], along[k], 0.0])
 
 
 def _loop_vertices(mesh: GenericMesh) -> dict[int, int]:

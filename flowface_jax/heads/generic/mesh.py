@@ -87,8 +87,8 @@ def build() -> GenericMesh:
     return _mirrored(half)
 
 
-def _lip_disc(row: mouth.LipRow) -> Array:
-    disc = domain.to_disc(surface.open_lips(row.positions, row.side))
+def _lip_disc(row: mouth.LipRow, contact: mouth.LipRow) -> Array:
+    disc = domain.to_disc(surface.open_lips(row.positions, row.side, contact.positions[:, 0]))
     disc[[0, -1], 0] = 0.0
     return disc
 
@@ -99,9 +99,7 @@ def _add_skin(half: _Half) -> None:
     nostril = closed_curve(anatomy.NOSTRIL_RIM, NOSTRIL_COUNT)
     loops: dict[str, tuple[Array, Array | None]] = {}
     for name, row in zip(("lip_contact", "lip_middle", "lip_border"), lips, strict=True):
-        start = 1 if name != "lip_contact" else 0
-        del start
-        loops[name] = (_lip_disc(row), row.positions)
+        loops[name] = (_lip_disc(row, lips[0]), row.positions)
     for name, row in zip(("lid_margin", "lid_lash", "lid_plate"), lids, strict=True):
         loops[name] = (domain.to_disc(row), row)
     loops["nostril_rim"] = (domain.to_disc(nostril), nostril)
@@ -110,9 +108,9 @@ def _add_skin(half: _Half) -> None:
     shape = surface.skin(*_unique(known_disc, known))
     loops["ear_attachment"] = (domain.to_disc(ears.attachment()), None)
     loops["rim"] = (topology.rim(RIM_COUNT), None)
-    heights = np.sort([disc[k, 1] for disc, _ in (loops["lip_border"],) for k in (0, -1)])
-    loops["midline_below"] = (topology.midline(-1.0, float(heights[0]))[1:-1], None)
-    loops["midline_above"] = (topology.midline(float(heights[1]), 1.0)[1:-1], None)
+    border = loops["lip_border"][0]
+    loops["midline_below"] = (topology.midline(-1.0, float(border[-1, 1]))[1:-1], None)
+    loops["midline_above"] = (topology.midline(float(border[0, 1]), 1.0)[1:-1], None)
     fixed = np.concatenate([disc for disc, _ in loops.values()])
     holes = [loops[name][0] for name in ("lip_contact", "lid_margin", "nostril_rim", "ear_attachment")]
     drawing = topology.draw(fixed, holes)
@@ -123,7 +121,8 @@ def _add_skin(half: _Half) -> None:
         if position is not None:
             vertices[half.parts[name]] = position
         start += len(disc)
-    _rest_on_eyeball(vertices, half.parts["lid_margin"])
+    _rest_on_eyeball(vertices)
+    _level_rim(vertices, half.parts["rim"])
     half.add("skin", vertices, domain.to_atlas(drawing.disc))
     half.triangles.append(drawing.triangles)
 
@@ -135,9 +134,19 @@ def _unique(disc: Array, positions: Array) -> tuple[Array, Array]:
     return disc[first], positions[first]
 
 
-def _rest_on_eyeball(vertices: Array, margin: Ids) -> None:
+def _level_rim(vertices: Array, rim: Ids) -> None:
+    """Stretch the bottom of the neck so that its rim lies in one level plane."""
+    top, level = -125.0, -156.0
+    around = np.arctan2(vertices[rim, 0], vertices[rim, 2] - anatomy.ROOT_JOINT[2])
+    order = np.argsort(around)
+    low = vertices[:, 1] < top
+    azimuth = np.arctan2(vertices[low, 0], vertices[low, 2] - anatomy.ROOT_JOINT[2])
+    bottom = np.interp(azimuth, around[order], vertices[rim, 1][order])
+    vertices[low, 1] = top + (vertices[low, 1] - top) * (level - top) / (bottom - top)
+
+
+def _rest_on_eyeball(vertices: Array) -> None:
     """Push skin near the eye outwards where it would come closer to the ball than a lid is thick."""
-    del margin
     offset = vertices - np.asarray(anatomy.EYE_CENTRE)
     distance = np.linalg.norm(offset, axis=1)
     least = anatomy.EYE_RADIUS + anatomy.LID_CLEARANCE + anatomy.LID_THICKNESS - 0.05

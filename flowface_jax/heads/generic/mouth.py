@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 HALF = 13
 """Segments of each lip from the midline to the corner."""
 
-_GAP = 0.1
+_GAP = 0.05
 """Half distance (mm) between the closed lips, so that they never cross by rounding."""
 
 
@@ -62,7 +62,8 @@ def cavity_rows(contact: Array) -> list[Array]:
         flatten = min(1.0, depth / 40.0)
         z = contact[:, 2] - depth * (1.0 - 0.5 * (contact[:, 0] / anatomy.LIP_CORNER_X) ** 2)
         z = (1 - flatten) * z + flatten * (contact[0, 2] - depth)
-        rows.append(np.column_stack([contact[:, 0] * narrow, middle + height * vertical, z]))
+        rise = height * vertical * (1.0 - 0.8 * (contact[:, 0] / anatomy.LIP_CORNER_X) ** 2 * (depth < 5.0))
+        rows.append(np.column_stack([contact[:, 0] * narrow, middle + rise, z]))
     return rows
 
 

@@ -41,8 +41,10 @@ def test_points_land_where_the_matrices_put_them(tmp_path):
     [
         ("fx", None, "lacks fx"),
         ("fx", np.ones((2, 1)), "fx: expected"),
-        ("extr", np.eye(4), "extr: expected"),
-        ("resolutions", np.ones(3), "resolutions: expected"),
+        ("extr", np.eye(4), "expected 'extr' of shape"),
+        ("extr", np.full((3, 4, 4), np.nan), "finite numbers"),
+        ("resolutions", np.ones(3), "expected 'resolutions' of shape"),
+        ("cy", np.asarray(["a", "b", "c"]), "'cy' is not an array of numbers"),
     ],
 )
 def test_damaged_arrays_are_named(tmp_path, key, value, message):

@@ -1,0 +1,69 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from flowface_jax.cameras import load_cameras, select_cameras
+from flowface_jax.errors import InputError
+from flowface_jax.fitting.config import FitConfig, config_from_mapping
+from flowface_jax.pipeline import CameraChoice, Existing
+from flowface_jax.reporting import Reporter, SilentReporter, TerminalReporter
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Head, cameras, fit settings and output folder."""
+    parser.add_argument(
+        "--head", default="generic", help="'generic' (built in), or the path of a FLAME, GNM, ICT-FaceKit or own head"
+    )
+    parser.add_argument("--cameras", default=None, metavar="FILE", help="calibration; without it cameras are solved")
+    parser.add_argument("--camera-format", default="auto", help="format of --cameras where it is not recognised")
+    parser.add_argument("--camera-names", default=None, metavar="A,B", help="cameras of --cameras, in input order")
+    parser.add_argument("--focal", type=float, default=None, metavar="PX", help="known focal length of a single view")
+    parser.add_argument("--neutral", default=None, metavar="FILE", help="metric neutral head (.obj or .npz) for E_MICA")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="fit.NAME=VALUE",
+        help="a fit setting, e.g. fit.temporal_weight=1e5; repeatable",
+    )
+    parser.add_argument("--out", "-o", required=True, metavar="DIR", help="folder for the results")
+    in_use = parser.add_mutually_exclusive_group()
+    in_use.add_argument("--overwrite", action="store_true", help="replace the results in DIR")
+    in_use.add_argument("--resume", action="store_true", help="go on with the job that was started in DIR")
+
+
+def camera_choice(options: argparse.Namespace) -> CameraChoice:
+    """The cameras that the options name."""
+    if options.focal is not None and not options.focal > 0:
+        raise InputError(f"--focal: expected pixels above 0, found {options.focal:g}")
+    if options.cameras is None:
+        return CameraChoice(focal=options.focal)
+    if options.focal is not None:
+        raise InputError("--focal and --cameras exclude each other: the calibration has the focal lengths")
+    calibration = load_cameras(options.cameras, options.camera_format)
+    if options.camera_names:
+        calibration = select_cameras(calibration, options.camera_names.split(","))
+    return CameraChoice(calibration=calibration)
+
+
+def fit_config(options: argparse.Namespace) -> FitConfig:
+    """The fit settings, `--set` applied."""
+    values = {}
+    for item in options.set:
+        name, separator, value = item.partition("=")
+        if not separator or not name.startswith("fit."):
+            raise InputError(f"--set: expected fit.NAME=VALUE, found '{item}'")
+        values[name.removeprefix("fit.")] = value
+    return config_from_mapping(values)
+
+
+def existing(options: argparse.Namespace) -> Existing:
+    """What to do with an output folder in use."""
+    return "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
+
+
+def reporter(options: argparse.Namespace) -> Reporter:
+    """Progress bars, unless quiet."""
+    return SilentReporter() if options.quiet else TerminalReporter()

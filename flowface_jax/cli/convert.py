@@ -1,0 +1,36 @@
+"""Convert a foreign file once into flowface's own form (a head, an alignment, cameras)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from flowface_jax.alignment.source import load_alignment
+from flowface_jax.cameras import load_cameras
+from flowface_jax.errors import InputError
+from flowface_jax.heads.source import load_head
+from flowface_jax.heads.store import save_head
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `flowface convert`."""
+    parser.add_argument("kind", choices=("head", "alignment", "cameras"), help="what the file holds")
+    parser.add_argument("source", metavar="IN", help="foreign file or folder")
+    parser.add_argument("target", metavar="OUT", help="own file: .npz for heads and alignments, .json for cameras")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read, check, write."""
+    target = Path(options.target)
+    suffix = ".json" if options.kind == "cameras" else ".npz"
+    if target.suffix != suffix:
+        raise InputError(f"{target}: expected a name that ends in {suffix}")
+    if target.exists() and not options.overwrite:
+        raise InputError(f"{target} is there already; name another file, or pass --overwrite")
+    if options.kind == "head":
+        save_head(load_head(options.source), target)
+    elif options.kind == "alignment":
+        load_alignment(options.source).save(target)
+    else:
+        load_cameras(options.source).cameras.save(target)

@@ -1,0 +1,42 @@
+"""Track the face in a video, an image, or one video per camera of a rig."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from flowface_jax.aligners import ALIGNERS
+from flowface_jax.cli import common
+from flowface_jax.cli.summary import track_summary
+from flowface_jax.heads.source import load_head
+from flowface_jax.pipeline import read_neutral, track
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `flowface track`."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="video, image, or folder of images; one per camera")
+    parser.add_argument("--aligner", default="mediapipe", choices=sorted(ALIGNERS), help="what finds the face's points")
+    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 = the largest")
+    parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
+    common.add_fit_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Track and write the folder."""
+    cameras, config = common.camera_choice(options), common.fit_config(options)
+    neutral = None if options.neutral is None else read_neutral(options.neutral)
+    result = track(
+        options.inputs,
+        options.out,
+        load_head(options.head),
+        aligner=options.aligner,
+        cameras=cameras,
+        face=options.face,
+        config=config,
+        neutral_template=neutral,
+        overlay=not options.no_overlay,
+        existing=common.existing(options),
+        reporter=common.reporter(options),
+    )
+    if not options.quiet:
+        sys.stdout.write(track_summary(result, options.out))

@@ -1,0 +1,303 @@
+"""From videos to a track in a folder: align, fit, write, draw. The same job behind the API and the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from flowface_jax.aligners import ALIGNERS, FrameSource, align, open_frames
+from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.cameras import Calibration, Cameras, make_cameras, undistort_maps
+from flowface_jax.cameras import undistort_image as undistort_frame
+from flowface_jax.cameras.calibration import undistort_points
+from flowface_jax.errors import InputError
+from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.fit import fit
+from flowface_jax.fitting.track import ARRAYS, RECORD, Track
+from flowface_jax.heads.model import HeadModel
+from flowface_jax.reporting import Reporter, SilentReporter
+from flowface_jax.storage import read_json, read_npz, write_json
+from flowface_jax.viewing.track_overlay import write_overlay
+
+ALIGNMENT_FILE = "alignment.npz"
+CAMERAS_FILE = "cameras.json"
+OVERLAY_FILE = "overlay.mp4"
+REQUEST_FILE = "request.json"
+Existing = Literal["refuse", "overwrite", "resume"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraChoice:
+    """What is known of the cameras: a calibration, or one focal length in px for all, or nothing."""
+
+    calibration: Calibration | None = None
+    focal: float | None = None
+
+    def cameras(self, image_size: np.ndarray, names: Sequence[str]) -> Cameras | None:
+        """Known cameras for views of image_size [C,2], or None. A lone focal length fixes the camera of one view."""
+        if self.calibration is not None:
+            return self.calibration.cameras
+        if self.focal is None or len(image_size) > 1:
+            return None
+        return make_cameras([self.focal], image_size / 2.0, np.eye(3)[None], np.zeros((1, 3)), image_size, list(names))
+
+
+def check_folder(folder: str | os.PathLike[str], existing: Existing, request: dict[str, object]) -> None:
+    """Raise InputError where the output folder is in use and `existing` does not allow it, or where another job than
+    `request` is to be resumed. Touches nothing.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"the output {folder} is a file; name a folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if existing == "refuse":
+        raise InputError(f"the output folder {folder} is in use; name another, or pass --overwrite or --resume")
+    if existing == "resume":
+        _check_same_request(folder, request)
+
+
+def prepare_folder(folder: str | os.PathLike[str], existing: Existing, request: dict[str, object]) -> Path:
+    """The checked output folder, ready to write into, with the request recorded so that a job can be resumed."""
+    check_folder(folder, existing, request)
+    folder = Path(folder)
+    if existing == "overwrite":
+        for name in (ALIGNMENT_FILE, CAMERAS_FILE, OVERLAY_FILE, REQUEST_FILE, ARRAYS, RECORD):
+            (folder / name).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / REQUEST_FILE, request)
+    return folder
+
+
+def track(
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    head: HeadModel,
+    aligner: str = "mediapipe",
+    cameras: CameraChoice | None = None,
+    face: int = 1,
+    config: FitConfig | None = None,
+    neutral_template: np.ndarray | None = None,
+    overlay: bool = True,
+    existing: Existing = "refuse",
+    reporter: Reporter | None = None,
+) -> Track:
+    """Track the face in one video (or image, or folder of images) per camera, and write everything into `out`.
+
+    Writes alignment.npz, track.npz, track.json, cameras.json and overlay.mp4. existing: what to do with a folder in
+    use; "resume" takes up a job that was killed and ends with the same result. Raises InputError for unusable input;
+    then nothing that was there before has been touched.
+    """
+    reporter, cameras = reporter or SilentReporter(), cameras or CameraChoice()
+    if not inputs:
+        raise InputError("expected at least one video or image, found none")
+    if aligner not in ALIGNERS:
+        raise InputError(f"unknown aligner '{aligner}'; known: {', '.join(sorted(ALIGNERS))}")
+    sources = [open_frames(path) for path in inputs]
+    _check_views(sources, cameras)
+    request = _request(inputs, head, aligner, cameras, face, config)
+    # Refuse before the minutes of aligning, but create nothing before the input has proved sound.
+    check_folder(out, existing, request)
+    resumed = Path(out) / ALIGNMENT_FILE
+    started = time.perf_counter()
+    if existing == "resume" and resumed.is_file():
+        alignment = Alignment.load(resumed)
+    else:
+        alignment = _align(sources, aligner, cameras, face, reporter)
+    aligned = time.perf_counter() - started
+    folder = prepare_folder(out, existing, request)
+    alignment.save(folder / ALIGNMENT_FILE)
+    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, {"align_s": aligned})
+    result.save(folder)
+    result.cameras.save(folder / CAMERAS_FILE)
+    if overlay:
+        draw(folder / OVERLAY_FILE, result, head, alignment, sources, cameras, reporter)
+    return result
+
+
+def fit_alignment(
+    alignment: Alignment,
+    head: HeadModel,
+    cameras: CameraChoice | None = None,
+    config: FitConfig | None = None,
+    neutral_template: np.ndarray | None = None,
+    reporter: Reporter | None = None,
+    timings: dict[str, float] | None = None,
+) -> Track:
+    """`fit` with progress bars, and the seconds of earlier stages added to the track's record."""
+    reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or FitConfig()
+    bar = reporter.bar("fit", config.max_steps, "steps")
+    known = cameras.cameras(alignment.image_size, alignment.camera_names)
+    if cameras.focal is not None and known is None:
+        # Several views of one known focal length: it starts the fit and stays, while the poses are found.
+        raise InputError("a single --focal serves one view; give --cameras for several")
+    try:
+        result = fit(
+            alignment,
+            head,
+            known,
+            config,
+            neutral_template,
+            lambda step, energy, scale: bar.advance_to(step, f"energy {energy:.4g}, step size {scale:.3g}"),
+        )
+    finally:
+        bar.close()
+    record = result.summary
+    record["timings"] = {**(timings or {}), **record["timings"]}
+    return dataclasses.replace(result, record=json.dumps(record, sort_keys=True))
+
+
+def draw(
+    path: Path,
+    result: Track,
+    head: HeadModel,
+    alignment: Alignment,
+    sources: Sequence[FrameSource],
+    cameras: CameraChoice,
+    reporter: Reporter,
+) -> None:
+    """Write the overlay video with a progress bar."""
+    bar = reporter.bar("overlay", result.frame_count, "frames")
+    try:
+        write_overlay(path, result, head, alignment, sources, _undistort_frames(cameras), bar.advance_to)
+    finally:
+        bar.close()
+
+
+def _align(
+    sources: Sequence[FrameSource], aligner: str, cameras: CameraChoice, face: int, reporter: Reporter
+) -> Alignment:
+    counts = [source.info.frame_count for source in sources]
+    bar = reporter.bar("align", None if None in counts else sum(c for c in counts if c), "frames")
+    calibration = cameras.calibration
+    undistort = None
+    if calibration is not None:
+        undistort = [
+            None if calibration.is_ideal(c) else lambda points, c=c: undistort_points(calibration, c, points)
+            for c in range(calibration.cameras.count)
+        ]
+    try:
+        alignment = align(aligner, sources, face, lambda done, _: bar.advance_to(done), undistort)
+    finally:
+        bar.close()
+    if calibration is None:
+        return alignment
+    return dataclasses.replace(alignment, camera_names=calibration.cameras.names)
+
+
+def _undistort_frames(cameras: CameraChoice) -> list[Callable[[np.ndarray], np.ndarray] | None] | None:
+    calibration = cameras.calibration
+    if calibration is None:
+        return None
+    functions: list[Callable[[np.ndarray], np.ndarray] | None] = []
+    for c in range(calibration.cameras.count):
+        if calibration.is_ideal(c):
+            functions.append(None)
+            continue
+        maps = undistort_maps(calibration, c)
+        functions.append(lambda image, c=c, maps=maps: undistort_frame(calibration, c, image, maps))
+    return functions
+
+
+def _check_views(sources: Sequence[FrameSource], cameras: CameraChoice) -> None:
+    """Counts and image sizes against the calibration, before any work. Raises InputError where they differ."""
+    calibration = cameras.calibration
+    if calibration is None:
+        return
+    if calibration.cameras.count != len(sources):
+        raise InputError(
+            f"{len(sources)} input(s), but the calibration has {calibration.cameras.count} camera(s); "
+            "give one input per camera, in the same order, or select cameras with --camera-names"
+        )
+    for source, name, size in zip(
+        sources, calibration.cameras.names, np.asarray(calibration.cameras.image_size), strict=True
+    ):
+        if tuple(source.info.size) != tuple(size):
+            raise InputError(
+                f"{source.info.name} is {source.info.size[0]} x {source.info.size[1]} px, but camera '{name}' is "
+                f"calibrated for {size[0]} x {size[1]}; calibrate at the size of the video"
+            )
+
+
+def _request(
+    inputs: Sequence[str | os.PathLike[str]],
+    head: HeadModel,
+    aligner: str,
+    cameras: CameraChoice,
+    face: int,
+    config: FitConfig | None,
+) -> dict[str, object]:
+    """What identifies the job: inputs by name and size, head, settings."""
+    return {
+        "inputs": [{"name": Path(path).name, "bytes": _bytes_of(Path(path))} for path in inputs],
+        "head": head.name,
+        "aligner": aligner,
+        "cameras": None if cameras.calibration is None else list(cameras.calibration.cameras.names),
+        "focal_px": cameras.focal,
+        "face": face,
+        "settings": json.loads(json.dumps(dataclasses.asdict(config or FitConfig()))),
+    }
+
+
+def _bytes_of(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    return path.stat().st_size
+
+
+def _check_same_request(folder: Path, request: dict[str, object]) -> None:
+    path = folder / REQUEST_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {REQUEST_FILE}, so it is no job to resume; name another folder")
+    earlier = read_json(path, "the record of a job")
+    differing = [key for key in request if earlier.get(key) != json.loads(json.dumps(request[key]))]
+    if differing:
+        raise InputError(
+            f"{folder} was started with other {', '.join(differing)}; resume with the same arguments, or --overwrite"
+        )
+
+
+def read_neutral(path: str | os.PathLike[str]) -> np.ndarray:
+    """A neutral template [V,3] m for E_MICA, from an OBJ file or an .npz with `vertices`. Raises InputError."""
+    if Path(path).suffix.lower() == ".npz":
+        return read_npz(path, "a neutral template", required=("vertices",))["vertices"]
+    from flowface_jax.heads.obj import read_obj_vertices
+
+    return read_obj_vertices(path)
+
+
+def fit_file(
+    path: str | os.PathLike[str],
+    alignment: Alignment,
+    out: str | os.PathLike[str],
+    head: HeadModel,
+    cameras: CameraChoice | None = None,
+    config: FitConfig | None = None,
+    neutral_template: np.ndarray | None = None,
+    videos: Sequence[str | os.PathLike[str]] = (),
+    existing: Existing = "refuse",
+    reporter: Reporter | None = None,
+) -> Track:
+    """Fit an alignment that was read from `path`, and write track.npz, track.json, cameras.json (and overlay.mp4 where
+    `videos`, one per camera, are given) into `out`. Raises InputError as `track` does.
+    """
+    reporter, cameras = reporter or SilentReporter(), cameras or CameraChoice()
+    if videos and len(videos) != alignment.camera_count:
+        raise InputError(f"the alignment has {alignment.camera_count} camera(s), found {len(videos)} --video file(s)")
+    sources = [open_frames(video) for video in videos]
+    request = _request([path], head, "file", cameras, 1, config)
+    check_folder(out, existing, request)
+    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter)
+    folder = prepare_folder(out, existing, request)
+    result.save(folder)
+    result.cameras.save(folder / CAMERAS_FILE)
+    if sources:
+        draw(folder / OVERLAY_FILE, result, head, alignment, sources, cameras, reporter)
+    return result
