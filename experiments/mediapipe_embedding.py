@@ -1,19 +1,22 @@
 """Where MediaPipe's 478 face points lie on a head model, found from real video frames.
 
-    python experiments/mediapipe_embedding.py --head ict --model ict_facekit_light.npz --clips FOLDER --out ict_mediapipe.npz
-    python experiments/mediapipe_embedding.py --head generic --clips FOLDER --out mediapipe_atlas.npz
+    python experiments/mediapipe_embedding.py --head ict --model ict_facekit_light.npz --clips FOLDER \\
+        --out flowface_jax/heads/data/ict_mediapipe.npz
+    python experiments/mediapipe_embedding.py --head generic --clips FOLDER \\
+        --out flowface_jax/heads/data/mediapipe_atlas.npz
 
 The head is fitted (identity, expressions, poses, focal length) to the points whose places are known, at first the 68
 Multi-PIE landmarks; each observed MediaPipe point is then looked up on the fitted surface, the median over people and
 frames becomes its place, and the fit is repeated with all 468 places. The ten iris points are set on the eyeballs.
-For ICT-FaceKit the result is written as triangles and barycentric coordinates, for the built-in head as atlas coordinates.
+For ICT-FaceKit the result is written as triangles and barycentric coordinates, for the built-in head as atlas
+coordinates. Frames of eight people with open mouths among them are enough; takes about a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -24,6 +27,7 @@ from scipy.spatial.distance import cdist
 
 from flowface_jax.heads import ict
 from flowface_jax.heads.atlas import closest_on_triangle, closest_points
+from flowface_jax.heads.binding import fit_sphere
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.storage import read_npz, write_npz
@@ -94,7 +98,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Fit:
-    """identity [S], expression [F,E], rotation [F,3,3] and translation [F,3] head-to-camera, focal px, residual [F,M] px."""
+    """identity [S], expression [F,E], head-to-camera rotation [F,3,3], translation [F,3]; focal, residual [F,M] px."""
 
     identity: np.ndarray
     expression: np.ndarray
@@ -240,13 +244,13 @@ def fit(
     observed: np.ndarray,
     weights: np.ndarray,
     size: tuple[int, int],
-    iterations: int = 20,
+    start: Fit | None = None,
 ) -> Fit:
     """Gauss-Newton over shared identity and focal, and each frame's expression and pose.
 
-    places: vertex ids [M,3] and barycentric [M,3]. observed: [F,M,2] px. weights: [M]. The shared unknowns are solved
-    through the Schur complement of the frames' blocks. Plain least squares: MediaPipe's points hold no gross errors, and
-    a robust loss would take a wide-open mouth for one.
+    places: vertex ids [M,3] and barycentric [M,3]. observed: [F,M,2] px. weights: [M]. start: an earlier fit of the
+    same frames. The shared unknowns are solved through the Schur complement of the frames' blocks. Plain least squares:
+    MediaPipe's points hold no gross errors, and a robust loss would take a wide-open mouth for one.
     """
     base, identity_basis, expression_basis = (
         _at(head, name, places) for name in ("template", "identity", "expression")
@@ -255,12 +259,16 @@ def fit(
     centre = np.asarray(size) / 2.0
     focal_guess = 1.6 * max(size)
     sigma = 0.008 * np.ptp(observed, axis=1).mean(1)
-    identity, expression, log_focal = np.zeros(shapes), np.zeros((frames, expressions)), np.log(focal_guess)
-    poses = [_weak_perspective(base, o, weights, centre, focal_guess) for o in observed]
-    rotation, translation = (np.stack(part) for part in zip(*poses, strict=True))
+    if start is None:
+        identity, expression, log_focal = np.zeros(shapes), np.zeros((frames, expressions)), np.log(focal_guess)
+        poses = [_weak_perspective(base, o, weights, centre, focal_guess) for o in observed]
+        rotation, translation = (np.stack(part) for part in zip(*poses, strict=True))
+    else:
+        identity, expression, log_focal = start.identity, start.expression.copy(), np.log(start.focal)
+        rotation, translation = start.rotation.copy(), start.translation.copy()
     residual = np.zeros(observed.shape[:2])
     prior = np.r_[np.zeros(6), 1 / head.expression_std**2]
-    for _ in range(iterations):
+    for _ in range(20 if start is None else 7):
         shared = np.diag(np.r_[np.ones(shapes), 25.0])
         shared_gradient = np.r_[identity, 25.0 * (log_focal - np.log(focal_guess))]
         neutral = base + np.tensordot(identity, identity_basis, 1)
@@ -316,7 +324,7 @@ def _projection(
     centre: np.ndarray,
     seen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Error [M,2] px and its derivatives by pose [M,2,6] (left rotation, translation), point [M,2,3] and log focal [M,2]."""
+    """Error [M,2] px and its derivatives by pose [M,2,6] (rotation, translation), point [M,2,3] and log focal [M,2]."""
     turned = points @ rotation.T
     x, y, z = (turned + translation).T
     ratio = np.stack([x / z, y / z], 1)
@@ -400,7 +408,7 @@ def _under(
 
 
 def snap(head: LinearHead, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex ids [468,3] and barycentric [468,3] of the nearest points of the opened head's skin, lips on their own side."""
+    """Vertex ids and barycentric [468,3] of the nearest points of the opened head's skin, lips on their own side."""
     side = lip_side(head)[head.skin]
     ids, barycentric = np.zeros((FACE_POINTS, 3), np.int64), np.zeros((FACE_POINTS, 3))
     everything = np.setdiff1d(np.arange(FACE_POINTS), np.r_[UPPER_LIP, LOWER_LIP])
@@ -415,13 +423,12 @@ def snap(head: LinearHead, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def iris_places(head: LinearHead) -> tuple[np.ndarray, np.ndarray]:
-    """MediaPipe's points 468 to 477: centre and four ring points of the subject's right and left iris, looking ahead."""
+    """MediaPipe's points 468 to 477: centre and four ring points of the right and left iris, looking ahead."""
     ids, barycentric = [], []
     for side in (-1, 1):
         triangles = head.eyeballs[side]
         ball = head.template[np.unique(triangles)].astype(np.float64)
-        centre, radius = (ball.min(0) + ball.max(0)) / 2, np.ptp(ball[:, :2], axis=0).mean() / 2
-        centre[2] = ball[:, 2].min() + radius
+        centre, radius = fit_sphere(ball)
         forward = _gaze(head.template, triangles, centre)
         right = np.cross([0, 1.0, 0], forward)
         right /= np.linalg.norm(right)
@@ -455,10 +462,11 @@ def search(head: LinearHead, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]
     contour = np.arange(68) < 17
     anchors, anchor_weights = head.landmarks, np.where(contour, 0.0, ANCHOR_WEIGHT)
     places, seen_ids, weights = anchors, MULTI_PIE, np.where(contour, 0.1, 1.0)
+    fits: list[Fit | None] = [None] * len(clips)
     for number in range(ROUNDS + 1):
         fits = [
-            fit(head, places, clip.landmarks[chosen][:, seen_ids, :2].astype(np.float64), weights, clip.size)
-            for clip, chosen in zip(clips, frames, strict=True)
+            fit(head, places, clip.landmarks[chosen][:, seen_ids, :2].astype(np.float64), weights, clip.size, start)
+            for clip, chosen, start in zip(clips, frames, fits, strict=True)
         ]
         _report(number, clips, frames, fits)
         if number == ROUNDS:
@@ -503,7 +511,7 @@ def _report(number: int, clips: list[Clip], frames: list[np.ndarray], fits: list
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--head", choices=("generic", "ict"), required=True)
     parser.add_argument("--model", type=Path, help="ict: the light .npz (ict_facekit_light.npz)")
     parser.add_argument("--clips", type=Path, required=True, help="folder of .mp4 files, one person each")

@@ -83,7 +83,7 @@ def residuals(observations: BundleObservations, state: BundleState) -> np.ndarra
 
 
 def adjust(
-    observations: BundleObservations, state: BundleState, freedom: Freedom, rounds: int = 15
+    observations: BundleObservations, state: BundleState, freedom: Freedom, rounds: int = 15, tolerance: float = 1e-4
 ) -> tuple[BundleState, np.ndarray]:
     """Damped Gauss-Newton from `state`; returns the best state and each frame's median normalised residual [F]."""
     guess = state.focal
@@ -95,7 +95,7 @@ def adjust(
         candidate = _retract(observations, state, step, freedom)
         candidate_cost = _cost(observations, candidate, freedom, guess, scale)
         if np.isfinite(candidate_cost) and candidate_cost < cost:
-            finished = cost - candidate_cost < 1e-6 * cost
+            finished = cost - candidate_cost < tolerance * cost
             state, damping = candidate, max(damping / 5, 1e-9)
             scale = _robust_scale(observations, state)
             cost = _cost(observations, state, freedom, guess, scale)
@@ -127,7 +127,7 @@ def _linearise(observations: BundleObservations, state: BundleState) -> tuple[np
     shape = neutral + moved.reshape(-1, count, 3)
     turned = shape @ state.head_rotation.transpose(0, 2, 1)
     world = turned + state.head_translation[:, None]
-    rotated = np.einsum("cij,fpj->cfpi", state.camera_rotation, world)
+    rotated = (world.reshape(1, -1, 3) @ state.camera_rotation.transpose(0, 2, 1)).reshape(-1, *world.shape)
     camera = rotated + state.camera_translation[:, None, None]
     depth = np.maximum(camera[..., 2], 0.02)
     image = camera[..., :2] / depth[..., None]
@@ -155,44 +155,81 @@ def _cost(
     return float(total)
 
 
-def _cross(v: np.ndarray) -> np.ndarray:
-    """[...,3] → [...,3,3] with _cross(a) @ b = a × b."""
-    zero = np.zeros_like(v[..., 0])
-    rows = [zero, -v[..., 2], v[..., 1], v[..., 2], zero, -v[..., 0], -v[..., 1], v[..., 0], zero]
-    return np.stack(rows, -1).reshape(*v.shape[:-1], 3, 3)
-
-
 def _jacobians(
-    observations: BundleObservations, state: BundleState, freedom: Freedom
+    observations: BundleObservations, state: BundleState, freedom: Freedom, scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals [C,F,P,2], frame Jacobian [C,F,P,2,6 (+E)] (rotation, translation, expression), shared [C,F,P,2,B]."""
+    """Whitened, robustly weighted rows per frame: residual [F,C·P·2], frame Jacobian [F,C·P·2,6 (+E)] (rotation,
+    translation, expression) and shared Jacobian [F,C·P·2,B].
+    """
     residual, turned, rotated, image, depth = _linearise(observations, state)
     cameras, frames, count = depth.shape
-    scale = state.focal[:, None, None] / depth
+    squared = (residual**2).sum(-1) * observations.weights
+    root = np.sqrt(observations.weights) / (1 + squared / scale**2)
+    zoom = root * state.focal[:, None, None] / depth
     to_pixels = np.zeros((cameras, frames, count, 2, 3))
-    to_pixels[..., 0, 0] = to_pixels[..., 1, 1] = scale
-    to_pixels[..., 2] = -scale[..., None] * image
-    from_world = np.einsum("cfpij,cjk->cfpik", to_pixels, state.camera_rotation)
-    from_head = np.einsum("cfpij,fjk->cfpik", from_world, state.head_rotation)
-    frame = np.concatenate([-from_world @ _cross(turned), from_world], axis=-1)
+    to_pixels[..., 0, 0] = to_pixels[..., 1, 1] = zoom
+    to_pixels[..., 2] = -zoom[..., None] * image
+    from_world = (to_pixels.reshape(cameras, -1, 3) @ state.camera_rotation).reshape(to_pixels.shape)
+    # Frames first from here on: every product is then one large matrix product per frame or per point.
+    by_frame = from_world.transpose(1, 0, 2, 3, 4)
+    from_head = by_frame.reshape(frames, -1, 3) @ state.head_rotation
+    by_point = from_head.reshape(frames, cameras, count, 2, 3).transpose(2, 0, 1, 3, 4).reshape(count, -1, 3)
+
+    def through(basis: np.ndarray) -> np.ndarray:
+        moved = (by_point @ basis).reshape(count, frames, cameras, 2, basis.shape[-1])
+        return moved.transpose(1, 2, 0, 3, 4).reshape(frames, cameras * count * 2, basis.shape[-1])
+
+    frame = [_turning(by_frame, turned[:, None]).reshape(frames, -1, 3), by_frame.reshape(frames, -1, 3)]
     if freedom.expression:
-        frame = np.concatenate([frame, from_head @ observations.expression_basis], axis=-1)
-    shared = []
+        frame.append(through(observations.expression_basis))
+    shared = [np.zeros((frames, cameras * count * 2, 0))]
     if freedom.identity:
-        shared.append(from_head @ observations.identity_basis)
+        shared.append(through(observations.identity_basis))
     if freedom.focal:
-        per_camera = np.zeros((cameras, frames, count, 2, 1 if freedom.shared_focal else cameras))
+        block = np.zeros((frames, cameras, count, 2, 1 if freedom.shared_focal else cameras))
         for c in range(cameras):
-            per_camera[c, ..., 0 if freedom.shared_focal else c] = state.focal[c] * image[c]
-        shared.append(per_camera)
+            block[:, c, ..., 0 if freedom.shared_focal else c] = root[c, ..., None] * state.focal[c] * image[c]
+        shared.append(block.reshape(frames, -1, block.shape[-1]))
     if freedom.camera_pose and cameras > 1:
-        block = np.zeros((cameras, frames, count, 2, 6 * (cameras - 1)))
+        block = np.zeros((frames, cameras, count, 2, 6 * (cameras - 1)))
         for c in range(1, cameras):
-            block[c, ..., 6 * (c - 1) : 6 * c - 3] = -to_pixels[c] @ _cross(rotated[c])
-            block[c, ..., 6 * c - 3 : 6 * c] = to_pixels[c]
-        shared.append(block)
-    empty = np.zeros((cameras, frames, count, 2, 0))
-    return residual, frame, np.concatenate(shared, axis=-1) if shared else empty
+            block[:, c, ..., 6 * (c - 1) : 6 * c - 3] = _turning(to_pixels[c], rotated[c])
+            block[:, c, ..., 6 * c - 3 : 6 * c] = to_pixels[c]
+        shared.append(block.reshape(frames, -1, block.shape[-1]))
+    whitened = (residual * root[..., None]).transpose(1, 0, 2, 3).reshape(frames, -1)
+    return whitened, np.concatenate(frame, axis=-1), np.concatenate(shared, axis=-1)
+
+
+def _turning(rows: np.ndarray, arm: np.ndarray) -> np.ndarray:
+    """Derivative of rows · (exp(ω) arm) at ω = 0: rows [...,2,3] and arm [...,3] → [...,2,3]."""
+    return np.cross(arm[..., None, :], rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _NormalEquations:
+    """Blocks of the Gauss-Newton system: frame-frame [F,N,N], frame-shared [F,N,B], shared-shared [B,B], gradients."""
+
+    h_ff: np.ndarray
+    h_fs: np.ndarray
+    h_ss: np.ndarray
+    g_f: np.ndarray
+    g_s: np.ndarray
+
+
+def _normal_equations(
+    observations: BundleObservations, state: BundleState, freedom: Freedom, guess: np.ndarray, scale: float
+) -> _NormalEquations:
+    residual, frame, shared = _jacobians(observations, state, freedom, scale)
+    frame_t = frame.transpose(0, 2, 1)
+    h_ff, g_f = frame_t @ frame, (frame_t @ residual[..., None])[..., 0]
+    stacked = shared.reshape(residual.size, shared.shape[-1])
+    h_ss, g_s = stacked.T @ stacked, stacked.T @ residual.ravel()
+    prior, pull = _shared_prior(state, freedom, guess, len(g_s))
+    if freedom.expression:
+        curvature = 2 * freedom.prior_weight / observations.expression_std**2
+        h_ff[:, 6:, 6:] += np.diag(curvature)
+        g_f[:, 6:] += curvature * state.expression
+    return _NormalEquations(h_ff, frame_t @ shared, h_ss + np.diag(prior), g_f, g_s + pull)
 
 
 def _step(
@@ -204,33 +241,37 @@ def _step(
     damping: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One damped Gauss-Newton step: shared [B] and per frame [F,6 (+E)], by eliminating the frames."""
-    residual, frame, shared = _jacobians(observations, state, freedom)
-    squared = (residual**2).sum(-1) * observations.weights
-    root = np.sqrt(observations.weights) / (1 + squared / scale**2)
-    residual = _rows_by_frame(residual[..., None] * root[..., None, None])
-    frame, shared = _rows_by_frame(frame * root[..., None, None]), _rows_by_frame(shared * root[..., None, None])
-    frame_t, shared_t = frame.transpose(0, 2, 1), shared.transpose(0, 2, 1)
-    h_ff, h_fs, g_f = frame_t @ frame, frame_t @ shared, (frame_t @ residual)[..., 0]
-    h_ss, g_s = (shared_t @ shared).sum(0), (shared_t @ residual)[..., 0].sum(0)
-    prior, pull = _shared_prior(state, freedom, guess, len(g_s))
-    h_ss, g_s = h_ss + np.diag(prior), g_s + pull
-    if freedom.expression:
-        curvature = 2 * freedom.prior_weight / observations.expression_std**2
-        h_ff[:, 6:, 6:] += np.diag(curvature)
-        g_f[:, 6:] += curvature * state.expression
-    h_ff = h_ff + damping * h_ff * np.eye(h_ff.shape[-1]) + 1e-9 * np.eye(h_ff.shape[-1])
-    h_ss = h_ss + damping * h_ss * np.eye(len(g_s)) + 1e-9 * np.eye(len(g_s))
-    eliminated = np.linalg.solve(h_ff, np.concatenate([h_fs, g_f[..., None]], axis=-1))
-    reduced = h_ss - np.einsum("fis,fit->st", h_fs, eliminated[..., :-1])
-    right = g_s - np.einsum("fis,fi->s", h_fs, eliminated[..., -1])
-    step_s = -np.linalg.solve(reduced, right) if len(g_s) else np.zeros(0)
+    system = _normal_equations(observations, state, freedom, guess, scale)
+    h_ff = _damped(system.h_ff, damping)
+    eliminated = np.linalg.solve(h_ff, np.concatenate([system.h_fs, system.g_f[..., None]], axis=-1))
+    to_shared = system.h_fs.transpose(0, 2, 1)
+    reduced = _damped(system.h_ss, damping) - (to_shared @ eliminated[..., :-1]).sum(0)
+    right = system.g_s - (to_shared @ eliminated[..., -1:]).sum(0)[:, 0]
+    step_s = -np.linalg.solve(reduced, right) if len(right) else np.zeros(0)
     return step_s, -eliminated[..., -1] - eliminated[..., :-1] @ step_s
 
 
-def _rows_by_frame(values: np.ndarray) -> np.ndarray:
-    """[C,F,P,2,N] → [F, C·P·2, N], so that each frame's normal matrix is one matrix product."""
-    cameras, frames, count, _, columns = values.shape
-    return values.transpose(1, 0, 2, 3, 4).reshape(frames, cameras * count * 2, columns)
+def shared_covariance(observations: BundleObservations, state: BundleState, freedom: Freedom) -> np.ndarray:
+    """Posterior covariance [B,B] of the shared unknowns (identity, log focal, camera poses, in this order), everything
+    else free; the observation noise is taken as the larger of σ and of what the residuals show.
+    """
+    scale = _robust_scale(observations, state)
+    residual, _, _ = _jacobians(observations, state, freedom, scale)
+    observed = np.abs(residual[residual != 0])
+    # 0.6745: median of |x| for a unit normal.
+    inflation = max(1.0, float(np.median(observed)) / 0.6745) ** 2 if observed.size else 1.0
+    loosened = dataclasses.replace(freedom, prior_weight=freedom.prior_weight * inflation)
+    system = _normal_equations(observations, state, loosened, state.focal, scale)
+    h_ff = _damped(system.h_ff, 0.0)
+    reduced = system.h_ss - (system.h_fs.transpose(0, 2, 1) @ np.linalg.solve(h_ff, system.h_fs)).sum(0)
+    root = np.sqrt(np.maximum(np.diag(reduced), 1e-12))
+    return inflation * np.linalg.pinv(reduced / np.outer(root, root), rcond=1e-12) / np.outer(root, root)
+
+
+def _damped(matrices: np.ndarray, damping: float) -> np.ndarray:
+    """Marquardt's scaled damping, and a hair more so that an unobserved direction stays solvable."""
+    eye = np.eye(matrices.shape[-1])
+    return matrices + damping * matrices * eye + 1e-9 * eye
 
 
 def _shared_prior(state: BundleState, freedom: Freedom, guess: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

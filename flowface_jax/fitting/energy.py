@@ -82,17 +82,23 @@ def head_vertices(parameters: Parameters, problem: FitProblem) -> jax.Array:
     return posed(problem.head, parameters.identity, parameters.expression, joints, parameters.offsets)
 
 
-def projected_points(parameters: Parameters, problem: FitProblem, world: jax.Array) -> jax.Array:
-    """The observed points of world-space vertices [F,N,3] in every image: [C,F,P,2] px."""
-    corners = world[:, problem.corners]
-    observed = jnp.einsum("fpkd,pk->fpd", corners, problem.barycentric, precision="highest")
-    return parameters.to_pixels(observed, problem.principal_point)
+def observed_points(problem: FitProblem, world: jax.Array) -> jax.Array:
+    """The observed points of world-space vertices [F,3,N]: [F,3,P] m."""
+    corners, count = problem.barycentric.shape
+    if corners == 1:
+        return world[..., :count]
+    return sum(world[..., k * count : (k + 1) * count] * problem.barycentric[k] for k in range(corners))
+
+
+def squared_distances(parameters: Parameters, problem: FitProblem, world: jax.Array) -> jax.Array:
+    """‖x − μ‖² of every observation: [C,F,P] px²."""
+    columns, rows = parameters.to_pixels(observed_points(problem, world), problem.principal_point)
+    return (columns - problem.mean[..., 0]) ** 2 + (rows - problem.mean[..., 1]) ** 2
 
 
 def alignment_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights, world: jax.Array) -> jax.Array:
     """E_A = Σ λ_i ρ(‖x − μ‖² / σ²) / 2 (equation 13; ρ is the identity for robust = "none")."""
-    residual = projected_points(parameters, problem, world) - problem.mean
-    squared = jnp.sum(residual**2, axis=-1) * problem.inverse_std**2
+    squared = squared_distances(parameters, problem, world) * problem.inverse_std**2
     return 0.5 * jnp.sum(problem.point_weight * robust_kernel(squared, weights.robust, weights.robust_scale))
 
 
@@ -113,10 +119,10 @@ def prior_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeigh
 
 
 def temporal_term(problem: FitProblem, weights: EnergyWeights, world: jax.Array) -> jax.Array:
-    """E_temp = λ Σ ‖x_{t−1} − 2 x_t + x_{t+1}‖² (equation 14), on world vertices [F,N,3] sampled over the head."""
+    """E_temp = λ Σ ‖x_{t−1} − 2 x_t + x_{t+1}‖² (equation 14), on world vertices [F,3,N] sampled over the head."""
     if world.shape[0] < 3:
         return jnp.zeros(())
-    sampled = world[:, problem.temporal_ids]
+    sampled = world[..., problem.barycentric.size :]
     acceleration = sampled[:-2] - 2.0 * sampled[1:-1] + sampled[2:]
     counted = jnp.where(problem.temporal_centre[1:-1, None, None], acceleration, 0.0)
     return weights.temporal * problem.temporal_scale * jnp.sum(counted**2)
@@ -129,5 +135,6 @@ def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWei
     size = parameters.identity.shape[0]
     with jax.default_matmul_precision("highest"):
         difference = problem.neutral_residual + problem.neutral_basis[..., :size] @ parameters.identity
-    difference = difference.at[problem.vertex_ids].add(parameters.offsets)
+    # A vertex that is evaluated several times has the same offset in each place, so setting is enough.
+    difference = difference + jnp.zeros_like(difference).at[problem.vertex_ids].set(parameters.offsets)
     return weights.neutral * FLAME_VERTICES / difference.shape[0] * jnp.sum(difference**2)

@@ -21,8 +21,7 @@ from flowface_jax.errors import InputError
 from flowface_jax.fitting.adamw import Solution, solve_adamw
 from flowface_jax.fitting.bundle import BundleState
 from flowface_jax.fitting.config import FitConfig
-from flowface_jax.fitting.energy import EnergyWeights
-from flowface_jax.fitting.initialise import initialise
+from flowface_jax.fitting.initialise import freedom_of, initialise, observations_of
 from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters, assemble
 from flowface_jax.fitting.problem import FitProblem, make_problem
@@ -51,11 +50,11 @@ def fit(
     config = config or FitConfig()
     started = time.perf_counter()
     _check(alignment, cameras)
-    state, focal_guess = initialise(alignment, head, cameras, config)
+    layout = make_layout(alignment, head, cameras, config)
+    state, focal_guess = initialise(alignment, head, cameras, layout, config)
     initialised = time.perf_counter()
     principal_point = alignment.image_size / 2.0 if cameras is None else np.asarray(cameras.principal_point)
     problem = make_problem(alignment, head, principal_point, config, neutral_template)
-    layout = make_layout(alignment, head, cameras, config)
     chart = make_chart(problem, head, state, layout, config)
     solution = solve_adamw(problem, chart, config, jnp.asarray(focal_guess, jnp.float32), progress)
     parameters = jax.jit(assemble)(solution.variables, chart)
@@ -74,8 +73,7 @@ def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, 
         offsets = "shared" if alignment.camera_count > 1 else "fixed"
     names = config.joints
     if names == ("auto",):
-        turned_by_expression = any("eyelook" in name.lower() for name in head.expression_names)
-        names = () if turned_by_expression else tuple(n for n in head.joint_names if "eye" in n)
+        names = () if _expressions_turn_eyes(head) else tuple(n for n in head.joint_names if "eye" in n)
     missing = [name for name in names if name not in head.joint_names]
     if missing:
         raise InputError(f"head '{head.name}' has no joint {', '.join(missing)}; it has {', '.join(head.joint_names)}")
@@ -113,14 +111,16 @@ def make_chart(problem: FitProblem, head: HeadModel, state: BundleState, layout:
         camera_translation=jnp.asarray(state.camera_translation, jnp.float32),
         focal=jnp.asarray(state.focal, jnp.float32),
     )
-    offset_ids = np.zeros(0, np.int32)
+    rows, slots = np.zeros(0, np.int32), np.zeros(0, np.int32)
     if layout.offsets != "fixed":
-        offset_ids = np.flatnonzero(np.asarray(problem.head.regions[config.offset_region]))
+        rows = np.flatnonzero(np.asarray(problem.head.regions[config.offset_region]))
+        slots = np.unique(np.asarray(problem.vertex_ids)[rows], return_inverse=True)[1]
     positions = np.einsum("cij,fj->cfi", state.camera_rotation, state.head_translation)
     depth = (positions + state.camera_translation[:, None])[..., 2]
     return Chart(
         base=base,
-        offset_ids=jnp.asarray(offset_ids, jnp.int32),
+        offset_rows=jnp.asarray(rows, jnp.int32),
+        offset_slots=jnp.asarray(slots, jnp.int32),
         depth=jnp.asarray(np.median(depth[:, :real], axis=1), jnp.float32),
         layout=layout,
     )
@@ -141,6 +141,12 @@ def _check(alignment: Alignment, cameras: Cameras | None) -> None:
                 f"camera '{name}': the images are {size[0]} x {size[1]} px, the calibration is for "
                 f"{expected[0]} x {expected[1]}; calibrate at the size of the video"
             )
+
+
+def _expressions_turn_eyes(head: HeadModel) -> bool:
+    """Whether some expression moves the eyeballs by more than a millimetre: then it, not the joints, makes the gaze."""
+    eyeballs = np.asarray(head.expression_basis)[np.asarray(head.regions["eyeballs"])]
+    return bool(eyeballs.size) and float(np.abs(eyeballs).max()) > 1e-3
 
 
 def _over_frames(mode: str, field: str) -> str:
@@ -169,7 +175,7 @@ def _make_track(
     real = alignment.frame_count
     distance = point_residuals(parameters, problem)[:, :real]
     quality = summarise(distance, alignment)
-    focal_std = focal_standard_deviation(problem, parameters, EnergyWeights.of(config), chart)
+    focal_std = _focal_std(alignment, head, cameras, config, chart.layout, parameters)
     note = focal_note(focal_std, alignment.camera_names)
     final = make_cameras(
         np.asarray(parameters.focal),
@@ -225,6 +231,30 @@ def _make_track(
         energy_history=solution.history,
         record=json.dumps(record, sort_keys=True),
     )
+
+
+def _focal_std(
+    alignment: Alignment,
+    head: HeadModel,
+    cameras: Cameras | None,
+    config: FitConfig,
+    layout: Layout,
+    parameters: Parameters,
+) -> np.ndarray:
+    """Relative standard deviation of each focal length [C] at the solution."""
+    observations = observations_of(alignment, head, cameras, config)
+    real = alignment.frame_count
+    arrays = {f.name: np.asarray(getattr(parameters, f.name), np.float64) for f in dataclasses.fields(parameters)}
+    state = BundleState(
+        identity=arrays["identity"][: observations.identity_basis.shape[-1]],
+        expression=arrays["expression"][:real],
+        head_rotation=arrays["head_rotation"][:real],
+        head_translation=arrays["head_translation"][:real],
+        camera_rotation=arrays["camera_rotation"],
+        camera_translation=arrays["camera_translation"],
+        focal=arrays["focal"],
+    )
+    return focal_standard_deviation(observations, state, freedom_of(observations, layout, config))
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:

@@ -12,35 +12,35 @@ from flowface_jax.cameras.model import Cameras
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.bundle import BundleObservations, BundleState, Freedom, adjust
 from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.parameters import Layout
 from flowface_jax.fitting.problem import identity_scale
 from flowface_jax.fitting.procrustes import weak_perspective_poses
 from flowface_jax.heads.model import HeadModel
 
 TYPICAL_FOCAL = 1.5
 """Focal length over the longer image side of a common phone or web camera, cropped or not: the first guess."""
-MAXIMUM_POINTS = 480
+MAXIMUM_POINTS = 960
 MAXIMUM_KEY_FRAMES = 20
 IDENTITY_SIZE = 60
 CHUNK_FRAMES = 64
 
 
 def initialise(
-    alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig
+    alignment: Alignment, head: HeadModel, cameras: Cameras | None, layout: Layout, config: FitConfig
 ) -> tuple[BundleState, np.ndarray]:
     """Poses for every frame, cameras for every view, and the focal guess [C] px about which a weak prior is held.
 
-    Known `cameras` are kept except for the groups that `config` frees. Raises InputError where no frame shows a face
+    Known `cameras` are kept except for the groups that `layout` moves. Raises InputError where no frame shows a face
     or where the views never see it at the same time.
     """
-    observations = _observations(alignment, head, cameras, config)
+    observations = observations_of(alignment, head, cameras, config)
     if not (observations.weights > 0).any():
         raise InputError("no frame of any camera has a visible face; nothing can be fitted")
     guess = TYPICAL_FOCAL * alignment.image_size.max(1).astype(np.float64)
     if cameras is not None:
         guess = np.asarray(cameras.focal, np.float64)
     poses = _poses_per_image(observations, guess)
-    poses_known = cameras is not None and config.camera_pose != "free"
-    if cameras is not None and (poses_known or alignment.camera_count == 1):
+    if cameras is not None and layout.camera_pose == "fixed":
         camera_rotation = np.asarray(cameras.rotation, np.float64)
         camera_translation = np.asarray(cameras.translation, np.float64)
     else:
@@ -55,38 +55,42 @@ def initialise(
         camera_translation=camera_translation,
         focal=guess,
     )
-    free_focal = config.focal in ("free", "shared") or (config.focal == "auto" and cameras is None)
-    state = _refine(observations, state, config, free_focal, config.camera_pose == "free" or cameras is None)
+    state = _refine(observations, state, freedom_of(observations, layout, config), layout)
     return _fill_gaps(state, alignment.valid.any(0)), guess
 
 
-def _refine(
-    observations: BundleObservations, state: BundleState, config: FitConfig, free_focal: bool, free_cameras: bool
-) -> BundleState:
-    """Poses alone, then everything on key frames (rigid first), then poses and expressions with what was found."""
-    seen = np.flatnonzero((observations.weights > 0).any(axis=(0, 2)))
-    moving = config.expression != "fixed"
-    freedom = Freedom(
-        identity=config.identity != "fixed",
-        focal=free_focal,
-        shared_focal=config.focal == "shared",
-        camera_pose=free_cameras,
+def freedom_of(observations: BundleObservations, layout: Layout, config: FitConfig) -> Freedom:
+    """Which groups the bundle adjustment moves, and its priors, for the modes of the full fit."""
+    return Freedom(
+        expression=layout.expression != "fixed",
+        identity=layout.identity != "fixed",
+        focal=layout.focal != "fixed",
+        shared_focal=layout.focal == "shared",
+        camera_pose=layout.camera_pose != "fixed",
         prior_weight=config.prior_weight,
+        identity_scale=identity_scale(observations.weights > 0, config),
         focal_prior_std=config.focal_prior_std,
     )
-    held = Freedom(prior_weight=config.prior_weight)
+
+
+def _refine(observations: BundleObservations, state: BundleState, freedom: Freedom, layout: Layout) -> BundleState:
+    """Poses alone, then everything on key frames (rigid first), then poses and expressions with what was found."""
+    if layout.head_pose == "fixed":
+        return state
+    seen = np.flatnonzero((observations.weights > 0).any(axis=(0, 2)))
+    held = Freedom(prior_weight=freedom.prior_weight)
     state, error = _each_frame(observations, state, seen, held)
     keys = seen[_key_frames(error)]
     before = state.of_frames(keys)
     observed = observations.of_frames(keys)
-    rigid = dataclasses.replace(freedom, identity=False)
+    rigid = dataclasses.replace(freedom, identity=False, expression=False)
     key_state, _ = adjust(observed, before, rigid, rounds=15)
-    scale = identity_scale(observed.weights > 0, config)
-    everything = dataclasses.replace(freedom, expression=moving, identity_scale=scale)
+    share = len(keys) / max(len(seen), 1)
+    everything = dataclasses.replace(freedom, identity_scale=max(1.0, freedom.identity_scale * share))
     key_state, _ = adjust(observed, key_state, everything, rounds=15)
     state = _follow_focal(state, before, key_state).with_frames(keys, key_state)
     state, _ = _each_frame(observations, state, seen, held)
-    if moving:
+    if freedom.expression:
         state, _ = _each_frame(observations, state, seen, dataclasses.replace(held, expression=True))
     return state
 
@@ -112,10 +116,10 @@ def _follow_focal(state: BundleState, before: BundleState, after: BundleState) -
     return dataclasses.replace(state, head_translation=state.head_translation * [1.0, 1.0, ratio])
 
 
-def _observations(
+def observations_of(
     alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig
 ) -> BundleObservations:
-    """At most MAXIMUM_POINTS well-weighted points, spread over the head, with the leading directions of its bases."""
+    """Well-weighted points, spread over the head, at most MAXIMUM_POINTS over all views, and its leading directions."""
     surface = alignment.points_on(head)
     ids, barycentric = np.asarray(surface.vertex_ids), np.asarray(surface.barycentric, np.float64)
 
@@ -126,7 +130,8 @@ def _observations(
     weight = at_points(np.asarray(head.vertex_weights)[:, None])[:, 0]
     if alignment.point_set in ("mediapipe", "landmarks"):
         weight = np.ones(len(weight))
-    chosen = _spread(template, np.flatnonzero(weight >= 0.5 * weight.max()), MAXIMUM_POINTS)
+    count = max(MAXIMUM_POINTS // max(2, alignment.camera_count), 100)
+    chosen = _spread(template, np.flatnonzero(weight >= 0.5 * weight.max()), count)
     identity = min(config.identity_size or IDENTITY_SIZE, IDENTITY_SIZE)
     expression = config.expression_size or head.expression_size
     std = alignment.std[:, :, chosen].astype(np.float64)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import jaxlie
 
-from flowface_jax.cameras.model import project
 from flowface_jax.pytrees import pytree_dataclass, static_field
 
 UNITS = {
@@ -47,17 +46,32 @@ class Parameters:
     focal: jax.Array
 
     def to_world(self, local: jax.Array) -> jax.Array:
-        """Head-frame points [F,N,3] in the world (equation 9): [F,N,3]."""
-        rotated = jnp.einsum("fij,fnj->fni", self.head_rotation, local, precision="highest")
-        return rotated + self.head_translation[:, None]
+        """Head-frame points [F,N,3] in the world (equation 9), coordinates first: [F,3,N] m.
 
-    def to_pixels(self, world: jax.Array, principal_point: jax.Array) -> jax.Array:
-        """World points [F,N,3] in every image (equation 10), principal_point [C,2]: [C,F,N,2] px."""
-        camera = jnp.einsum("cij,fnj->cfni", self.camera_rotation, world, precision="highest")
-        camera = camera + self.camera_translation[:, None, None]
+        Coordinates come before points, and the translation is a fourth column, so that this transform, the next one
+        and their derivatives are matrix products with one long side.
+        """
+        return jnp.matmul(
+            jnp.concatenate([self.head_rotation, self.head_translation[..., None]], axis=-1),
+            _homogeneous(jnp.moveaxis(local, -1, 1)),
+            precision="highest",
+        )
+
+    def to_pixels(self, world: jax.Array, principal_point: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """World points [F,3,N] in every image (equation 10), principal_point [C,2]: columns and rows, [C,F,N] px each."""
+        frames, _, count = world.shape
+        flat = jnp.moveaxis(_homogeneous(world), 1, 0).reshape(4, frames * count)
+        pose = jnp.concatenate([self.camera_rotation, self.camera_translation[..., None]], axis=-1)
+        camera = jnp.matmul(pose.reshape(-1, 4), flat, precision="highest").reshape(-1, 3, frames, count)
         # A point at or behind the camera plane has no image; keep it finite and far so that it repels, never NaN.
-        depth = jnp.maximum(camera[..., 2:], MINIMUM_DEPTH)
-        return project(jnp.concatenate([camera[..., :2], depth], axis=-1), self.focal, principal_point)
+        scale = self.focal[:, None, None] / jnp.maximum(camera[:, 2], MINIMUM_DEPTH)
+        centre = principal_point[:, :, None, None]
+        return camera[:, 0] * scale + centre[:, 0], camera[:, 1] * scale + centre[:, 1]
+
+
+def _homogeneous(points: jax.Array) -> jax.Array:
+    """[F,3,N] → [F,4,N] with a row of ones."""
+    return jnp.concatenate([points, jnp.ones_like(points[:, :1])], axis=1)
 
 
 MINIMUM_DEPTH = 0.02
@@ -86,12 +100,13 @@ class Layout:
 class Chart:
     """The point about which variables are counted; identity, expression, joints and offsets are absolute.
 
-    base: Parameters. offset_ids: [M] evaluated vertices that may be offset. depth: [C] m, mean head depth in each
-    camera at `base`. layout: static.
+    base: Parameters. offset_rows: [R] evaluated vertices that may be offset. offset_slots: [R] which of the M offset
+    variables each of them has. depth: [C] m, mean head depth in each camera at `base`. layout: static.
     """
 
     base: Parameters
-    offset_ids: jax.Array
+    offset_rows: jax.Array
+    offset_slots: jax.Array
     depth: jax.Array
     layout: Layout = static_field()
 
@@ -119,7 +134,9 @@ def initial_variables(chart: Chart) -> Variables:
         variables["head_rotation"] = jnp.zeros((count, 3))
         variables["head_translation"] = jnp.zeros((count, 3))
     if layout.offsets != "fixed":
-        variables["offsets"] = base.offsets[chart.offset_ids] / UNITS["offsets"]
+        count = int(chart.offset_slots.max(initial=-1)) + 1
+        start = jnp.zeros((count, 3)).at[chart.offset_slots].set(base.offsets[chart.offset_rows])
+        variables["offsets"] = start / UNITS["offsets"]
     if layout.camera_pose != "fixed" and cameras > 1:
         variables["camera_rotation"] = jnp.zeros((cameras - 1, 3))
         variables["camera_translation"] = jnp.zeros((cameras - 1, 3))
@@ -146,7 +163,8 @@ def assemble(variables: Variables, chart: Chart) -> Parameters:
         joints = joints.at[:, jnp.asarray(layout.active_joints)].set(active)
     offsets = base.offsets
     if "offsets" in variables:
-        offsets = offsets.at[chart.offset_ids].set(variables["offsets"] * UNITS["offsets"])
+        moved = variables["offsets"][chart.offset_slots] * UNITS["offsets"]
+        offsets = offsets.at[chart.offset_rows].set(moved)
 
     log_focal = jnp.broadcast_to(variables.get("log_focal", jnp.zeros((1,))), base.focal.shape)
     zoom = jnp.zeros((base.focal.shape[0], 3)).at[:, 2].set((jnp.exp(log_focal) - 1.0) * chart.depth)

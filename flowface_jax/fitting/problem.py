@@ -20,12 +20,15 @@ FLAME_VERTICES = 5023
 
 @pytree_dataclass
 class FitProblem:
-    """Observations of P points in F (padded) frames of C cameras, on a head restricted to N needed vertices.
+    """Observations of P points in F (padded) frames of C cameras, on a head restricted to N evaluated vertices.
 
-    head: restricted HeadModel. corners: [P,k] int32 into N and barycentric: [P,k], k = 1 where points are vertices.
+    head: restricted HeadModel. Its vertices are the first corners of all points, then their second and third corners
+    (k corners a point, k = 1 where points are vertices; a vertex may so appear several times), then the M vertices of
+    the temporal term: whatever is needed is a slice, and no gather has to be differentiated.
+    barycentric: [k,P].
     mean: [C,F,P,2] px. inverse_std: [C,F,P] 1/px, 0 where not observed. point_weight: [P] λ_i.
     real_frame: [F] bool, False for padding. temporal_centre: [F] bool, True where t−1, t and t+1 are all real frames.
-    temporal_ids: [M] int32 into N; temporal_scale: () how many of FLAME's
+    temporal_scale: () how many of FLAME's
         vertices each of them stands for, so that λ_temp means the same for every head.
     principal_point: [C,2] px. neutral_residual: [V,3] m, template minus the given neutral head, or [0,3].
     neutral_basis: [V,3,S]. vertex_ids: [N] row of each evaluated vertex in the full head. identity_scale: () how often
@@ -33,14 +36,12 @@ class FitProblem:
     """
 
     head: HeadModel
-    corners: jax.Array
     barycentric: jax.Array
     mean: jax.Array
     inverse_std: jax.Array
     point_weight: jax.Array
     real_frame: jax.Array
     temporal_centre: jax.Array
-    temporal_ids: jax.Array
     temporal_scale: jax.Array
     principal_point: jax.Array
     neutral_residual: jax.Array
@@ -73,10 +74,10 @@ def make_problem(
     """
     surface = alignment.points_on(head)
     corners, barycentric = np.asarray(surface.vertex_ids), np.asarray(surface.barycentric)
-    if alignment.point_set == "vertices":
-        corners, barycentric = corners[:, :1], barycentric[:, :1]
+    if (corners == corners[:, :1]).all():
+        corners, barycentric = corners[:, :1], np.ones((len(corners), 1), np.float32)
     temporal = _spread_vertices(head, config.temporal_vertices)
-    vertex_ids, inverse = np.unique(np.concatenate([corners.ravel(), temporal]), return_inverse=True)
+    vertex_ids = np.concatenate([corners.T.ravel(), temporal])
     selected = np.arange(alignment.frame_count) if frames is None else np.asarray(frames)
     consecutive = frames is None and _is_sequence(alignment)
     real, count = len(selected), padded_length(len(selected))
@@ -87,14 +88,12 @@ def make_problem(
         centre[1 : real - 1] = True
     return FitProblem(
         head=restrict(_leading(head, config), jnp.asarray(vertex_ids)),
-        corners=jnp.asarray(inverse[: corners.size].reshape(corners.shape), jnp.int32),
-        barycentric=jnp.asarray(barycentric),
+        barycentric=jnp.asarray(barycentric.T),
         mean=jnp.asarray(_pad(alignment.mean[:, selected], count)),
         inverse_std=jnp.asarray(_pad(inverse_std[:, selected], count)),
         point_weight=jnp.asarray(_point_weights(alignment, head, surface.vertex_ids, surface.barycentric)),
         real_frame=jnp.arange(count) < real,
         temporal_centre=jnp.asarray(centre),
-        temporal_ids=jnp.asarray(inverse[corners.size :], jnp.int32),
         temporal_scale=jnp.float32(FLAME_VERTICES / len(temporal)),
         principal_point=jnp.asarray(principal_point, jnp.float32),
         neutral_residual=jnp.asarray(_neutral_residual(head, neutral_template)),

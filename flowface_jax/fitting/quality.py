@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from flowface_jax.alignment.alignment import Alignment
-from flowface_jax.fitting.energy import head_vertices, projected_points
+from flowface_jax.fitting.energy import head_vertices, squared_distances
 from flowface_jax.fitting.parameters import Parameters
 from flowface_jax.fitting.problem import FitProblem
 
@@ -53,7 +53,7 @@ def point_residuals(parameters: Parameters, problem: FitProblem) -> np.ndarray:
 @jax.jit
 def _distances(parameters: Parameters, problem: FitProblem) -> jax.Array:
     world = parameters.to_world(head_vertices(parameters, problem))
-    return jax.numpy.linalg.norm(projected_points(parameters, problem, world) - problem.mean, axis=-1)
+    return jax.numpy.sqrt(squared_distances(parameters, problem, world))
 
 
 def summarise(distance: np.ndarray, alignment: Alignment) -> Quality:

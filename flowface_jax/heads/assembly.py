@@ -181,12 +181,12 @@ def _check(parts: HeadParts) -> None:
         if not np.isfinite(array).all():
             raise InputError(f"head {parts.name}: {name} holds numbers that are not finite; the file is damaged")
     triangles = np.asarray(parts.triangles)
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or (triangles.size and triangles.max() >= vertices):
+    is_mesh = triangles.ndim == 2 and triangles.shape[1:] == (3,) and triangles.size and triangles.dtype.kind in "iu"
+    if not is_mesh or not 0 <= triangles.min() <= triangles.max() < vertices:
         raise InputError(
-            f"head {parts.name}: triangles must be (T,3) ids below {vertices}; found shape {triangles.shape}"
+            f"head {parts.name}: triangles must be (T,3) vertex ids from 0 to {vertices - 1}, "
+            f"found {triangles.dtype} of shape {triangles.shape}; the file is damaged"
         )
-    if triangles.size and triangles.min() < 0:
-        raise InputError(f"head {parts.name}: triangles name a vertex below zero; the file is damaged")
     if not all(-1 <= parent < k for k, parent in enumerate(parts.joint_parents)) or len(parts.joint_parents) != joints:
         raise InputError(
             f"head {parts.name}: every joint's parent must come before it; found {tuple(parts.joint_parents)}"

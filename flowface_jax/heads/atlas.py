@@ -38,8 +38,8 @@ def closest_points(
 
     points: [N,3] m. vertices: [V,3] m. triangles: [T,3]. With `normals` [N,3] (unit), only triangles whose normal makes
     a cosine ≥ `min_cosine` with the query's count. Returns the surface points and their distances [N] m, float64; where
-    nothing that counts lies within `max_distance` the distance is infinite and the point is that of the nearest triangle
-    tried. Raises InputError for NaN, wrong shapes or no triangle.
+    nothing that counts lies within `max_distance` the distance is infinite and the point is meaningless. Raises
+    InputError for NaN, wrong shapes or no triangle.
 
     Triangles are sorted by size into groups; in each group, a triangle can be nearer than the best distance so far only
     if its centroid is within that distance plus the group's largest radius, so candidates grow until none is left out.
@@ -144,7 +144,7 @@ def _search_group(search: _Search, members: np.ndarray, tree: cKDTree, radius: f
 
 
 def closest_on_triangle(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Barycentric coordinates [M,3] of the nearest point of triangle [M,3,3] to point [M,3], and squared distance [M]."""
+    """Barycentric coordinates [M,3] of the point of triangle [M,3,3] nearest to point [M,3]; squared distance [M]."""
     a, ab, ac = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     ap = points - a
     bb, bc, cc = _dot(ab, ab), _dot(ab, ac), _dot(ac, ac)
@@ -185,4 +185,3 @@ def _checked_mesh(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarr
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("mc,mc->m", a, b)
-

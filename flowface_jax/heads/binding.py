@@ -1,4 +1,4 @@
-"""Binding any head mesh to the atlas: every vertex gets an atlas coordinate, regions and a weight from the built-in head."""
+"""Binding any head mesh to the atlas: each vertex gets an atlas coordinate, regions and a weight."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from flowface_jax.errors import InputError
 from flowface_jax.heads.atlas import TriangleIndex
@@ -17,7 +19,10 @@ _INNER = ("eyeballs", "teeth", "tongue", "mouth_interior", "nostrils")
 _DETACHED = ("eyeballs", "teeth", "tongue")
 # A vertex farther than this from the deformed built-in head belongs to no region of it.
 _REGION_REACH = 0.012
-_NORMAL_COSINE = 0.2
+# Closest points within this distance that face the same way are sure; the rest is filled in from its neighbours.
+_SURE_REACH = 0.008
+_NORMAL_COSINE = 0.3
+_UNFOLDING_ROUNDS = 4
 _EYE_LANDMARKS = {-1: slice(36, 42), 1: slice(42, 48)}
 _EYEBALL_RADII = (0.008, 0.020)
 
@@ -41,14 +46,14 @@ class Binding:
 def bind(template: np.ndarray, triangles: np.ndarray, landmarks: SurfacePoints) -> Binding:
     """Bind a neutral head mesh to the atlas by deforming the built-in head onto it. Deterministic, some seconds.
 
-    template: [V,3] m, x to the subject's left, y up, z out of the face. triangles: [T,3], counter-clockwise from outside.
-    landmarks: the 68 Multi-PIE landmarks on it. Components with no landmark count as eyeballs where they are spheres near
-    the eyes; other ones (teeth, lashes) get a coordinate but no region. Raises InputError for NaN, wrong shapes, no
-    triangles, other than 68 landmarks, a head that is not in metres or not upright.
+    template: [V,3] m, x to the subject's left, y up, z out of the face. triangles: [T,3], counter-clockwise seen from
+    outside. landmarks: the 68 Multi-PIE landmarks on it. Components with no landmark count as eyeballs where they are
+    spheres near the eyes; other ones (teeth, lashes) get a coordinate but no region. Raises InputError for NaN, wrong
+    shapes, no triangles, other than 68 landmarks, a head that is not in metres or not upright.
     """
     template, triangles, landmarks = _checked(template, triangles, landmarks)
     reference = _reference()
-    head_component = components(template, triangles)
+    head_component = components(len(template), triangles)
     skin = np.isin(head_component, head_component[np.asarray(landmarks.vertex_ids)[:, 0]])
     target = prepare(template, triangles[skin[triangles].all(1)], landmarks)
     deformed = register(reference.surface, target, reference.matched).vertices
@@ -61,7 +66,11 @@ def bind(template: np.ndarray, triangles: np.ndarray, landmarks: SurfacePoints) 
         distance[rows] = found[1]
 
     rows = np.flatnonzero(skin)
-    place(rows, _on_skin(target, rows, reference, deformed))
+    found, distance[rows], sure = _on_skin(target, rows, reference, deformed)
+    ids[rows], barycentric[rows] = found.vertex_ids, found.barycentric
+    known, beyond = np.ones(len(template), bool), np.zeros(len(template), bool)
+    beyond[rows] = reference.neck_rim[found.vertex_ids].sum(1) >= 2
+    known[rows] = sure
     rows = np.flatnonzero(~skin)
     if len(rows):
         place(rows, TriangleIndex(deformed, reference.triangles).closest(template[rows]))
@@ -70,13 +79,12 @@ def bind(template: np.ndarray, triangles: np.ndarray, landmarks: SurfacePoints) 
         rows = np.flatnonzero(members)
         place(rows, _on_eyeball(template[rows], reference, side))
 
-    uv = np.einsum("vkd,vk->vd", reference.uv[ids], barycentric)
-    near = skin & (distance < _REGION_REACH)
-    regions = {
-        name: (np.einsum("vk,vk->v", mask[ids].astype(np.float64), barycentric) > 0.5) & near
-        for name, mask in reference.regions.items()
-        if "eyeball" not in name
-    }
+    names = [name for name in reference.regions if "eyeball" not in name]
+    values = np.c_[reference.uv, np.stack([reference.regions[name] for name in names], 1)]
+    values = np.einsum("vkd,vk->vd", values[ids], barycentric)
+    values = _unfolded(values, known, beyond, target.triangles)
+    uv, near = values[:, :2], skin & (distance < _REGION_REACH)
+    regions = {name: (values[:, 2 + column] > 0.5) & near for column, name in enumerate(names)}
     regions |= _eyeball_regions(reference, balls, len(template))
     focus = regions["face"] | regions["ears"]
     return Binding(
@@ -96,6 +104,7 @@ class _Reference:
     triangles: np.ndarray
     skin: np.ndarray
     matched: np.ndarray
+    neck_rim: np.ndarray
     uv: np.ndarray
     regions: dict[str, np.ndarray]
     eyeballs: dict[int, np.ndarray]
@@ -117,11 +126,13 @@ def _as_reference(head: HeadModel) -> _Reference:
     detached = functools.reduce(np.logical_or, (regions.get(name, nothing) for name in _DETACHED))
     ball = regions["eyeballs"][triangles].all(1)
     side = np.sign(template[triangles][:, :, 0].mean(1))
+    surface = prepare(template, triangles, head.landmarks)
     return _Reference(
-        surface=prepare(template, triangles, head.landmarks),
+        surface=surface,
         triangles=triangles,
         skin=triangles[~detached[triangles].any(1)],
         matched=~inner,
+        neck_rim=surface.rim & regions["neck"],
         uv=np.asarray(head.uv, np.float64),
         regions=regions,
         eyeballs={s: triangles[ball & (side == s)] for s in (-1, 1)},
@@ -131,24 +142,72 @@ def _as_reference(head: HeadModel) -> _Reference:
 
 def _on_skin(
     target: Surface, rows: np.ndarray, reference: _Reference, deformed: np.ndarray
-) -> tuple[SurfacePoints, np.ndarray]:
-    """Closest points of the deformed skin to the target's vertices `rows`, facing the same way where there is one."""
+) -> tuple[SurfacePoints, np.ndarray, np.ndarray]:
+    """Closest points of the deformed skin to the target's vertices `rows`, their distances, and which of them are sure.
+
+    Sure: near and facing the same way. The others take the closest point that is on no opposite side of a slit.
+    """
     moved = Surface(deformed, reference.skin, None, reference.surface.sides)
     points, sides = target.vertices[rows], target.sides[rows]
     normals = vertex_normals(target.vertices, target.triangles)[rows]
-    found, distance = moved.closest(points, sides, normals, _NORMAL_COSINE, 2 * _REGION_REACH)
+    found, distance = moved.closest(points, sides, normals, _NORMAL_COSINE, _SURE_REACH)
     ids, barycentric = np.array(found.vertex_ids), np.array(found.barycentric)
-    lost = np.flatnonzero(~np.isfinite(distance))
+    sure = np.isfinite(distance)
+    lost = np.flatnonzero(~sure)
     if len(lost):
         found, distance[lost] = moved.closest(points[lost], sides[lost])
         ids[lost], barycentric[lost] = found.vertex_ids, found.barycentric
-    return SurfacePoints(ids, barycentric), distance
+    return SurfacePoints(ids, barycentric), distance, sure
+
+
+def _unfolded(values: np.ndarray, known: np.ndarray, beyond: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Values [V,D] (atlas coordinates first) with unknown vertices filled in and folds of the atlas smoothed away.
+
+    What is unknown (deep nostrils, the inside of the lips) becomes the mean of its neighbours, the harmonic map of a
+    patch into its rim, which cannot fold over its surroundings. Vertices of triangles that the closest points turned
+    over become unknown in turn. What lies beyond the lower rim of the neck has no rim around it and stays on that one.
+    """
+    known = known | beyond
+    graph = _neighbours(triangles, len(values))
+    filled = values
+    for _ in range(_UNFOLDING_ROUNDS):
+        filled = _harmonic(values, known, graph)
+        a, b, c = (filled[triangles[:, k], :2] for k in range(3))
+        turned = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] < 0
+        bad = np.setdiff1d(triangles[turned], np.flatnonzero(beyond))
+        if not known[bad].any():
+            break
+        known[bad] = False
+    return filled
+
+
+def _harmonic(values: np.ndarray, known: np.ndarray, graph: sparse.csr_matrix) -> np.ndarray:
+    """Unknown rows of `values` replaced by the mean of their neighbours, all at once; far from all known: kept."""
+    unknown = np.flatnonzero(~known & (np.diff(graph.indptr) > 0))
+    if len(unknown) == 0:
+        return values
+    rows = graph[unknown]
+    degree = np.asarray(rows.sum(1)).ravel()
+    # The small pull towards the given value decides patches that touch nothing known.
+    system = sparse.diags(degree + 1e-6) - rows[:, unknown]
+    right = rows[:, np.flatnonzero(known)] @ values[known] + 1e-6 * values[unknown]
+    filled = values.copy()
+    filled[unknown] = splu(system.tocsc()).solve(right)
+    return filled
+
+
+def _neighbours(triangles: np.ndarray, count: int) -> sparse.csr_matrix:
+    rows, columns = triangles[:, [0, 1, 2]].ravel(), triangles[:, [1, 2, 0]].ravel()
+    both = (np.r_[rows, columns], np.r_[columns, rows])
+    graph = sparse.coo_matrix((np.ones(2 * len(rows)), both), shape=(count, count)).tocsr()
+    graph.data[:] = 1.0
+    return graph
 
 
 def _eyeballs(
     template: np.ndarray, component: np.ndarray, skin: np.ndarray, landmarks: SurfacePoints
 ) -> dict[int, np.ndarray]:
-    """Vertices [V] bool of the right (−1) and left (1) eyeball: components that are spheres behind that eye's landmarks."""
+    """Vertices [V] bool of the right (−1) and left (1) eyeball: components that are spheres by that eye's landmarks."""
     lids = positions_of(landmarks, template)
     balls = {side: np.zeros(len(template), bool) for side in _EYE_LANDMARKS}
     for number in np.unique(component[~skin]):
@@ -157,7 +216,7 @@ def _eyeballs(
         extent = np.ptp(points, axis=0)
         if len(points) < 20 or extent.min() < 0.6 * extent.max():
             continue
-        centre, radius = _sphere(points)
+        centre, radius = fit_sphere(points)
         rough = np.std(np.linalg.norm(points - centre, axis=1)) > 0.2 * radius
         if rough or not _EYEBALL_RADII[0] < radius < _EYEBALL_RADII[1]:
             continue
@@ -168,11 +227,11 @@ def _eyeballs(
 
 
 def _on_eyeball(points: np.ndarray, reference: _Reference, side: int) -> tuple[SurfacePoints, np.ndarray]:
-    """Points of the built-in eyeball in the same directions from its centre; distance 0, as the eyeball corresponds whole."""
+    """Points of the built-in eyeball in the same directions from its centre; distance 0: they correspond whole."""
     triangles = reference.eyeballs[side]
     vertices = reference.surface.vertices
-    centre, radius = _sphere(vertices[np.unique(triangles)])
-    own_centre, _ = _sphere(points)
+    centre, radius = fit_sphere(vertices[np.unique(triangles)])
+    own_centre, _ = fit_sphere(points)
     direction = points - own_centre
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     found, _ = TriangleIndex(vertices, triangles).closest(centre + radius * direction)
@@ -194,7 +253,7 @@ def _mediapipe(
     triangles: np.ndarray,
     balls: dict[int, np.ndarray],
 ) -> SurfacePoints:
-    """MediaPipe's points of the deformed built-in head, moved to the nearest place of the mesh; irises to its eyeballs."""
+    """MediaPipe's points of the deformed built-in head, at the nearest places of the mesh; irises on its eyeballs."""
     points = reference.mediapipe
     if points.count == 0:
         return points
@@ -216,17 +275,17 @@ def _mediapipe(
 def _same_iris(
     reference: _Reference, points: SurfacePoints, rows: np.ndarray, side: int, ball: np.ndarray
 ) -> np.ndarray:
-    """Iris points [N,3] m at the built-in head's distances from the pupil's axis: irises vary less in size than eyeballs."""
+    """Iris points [N,3] m at the built-in head's distances from the axis: irises vary less in size than eyeballs."""
     vertices = reference.surface.vertices
-    centre, _ = _sphere(vertices[np.unique(reference.eyeballs[side])])
+    centre, _ = fit_sphere(vertices[np.unique(reference.eyeballs[side])])
     offset = (positions_of(points, vertices) - centre)[rows, :2]
-    own_centre, _ = _sphere(ball)
+    own_centre, _ = fit_sphere(ball)
     radius = np.linalg.norm(ball - own_centre, axis=1).max()
     depth = np.sqrt(np.maximum(radius**2 - (offset**2).sum(1), 0))
     return own_centre + np.c_[offset, depth]
 
 
-def _sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
     """Centre [3] and radius of the least-squares sphere through points [N,3]."""
     origin = points.mean(0)
     local = points - origin

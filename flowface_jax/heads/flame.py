@@ -139,8 +139,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _numeric(path: Path, key: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise InputError(f"{path}: expected numbers in {key}, found {array.dtype}; it is not {_KIND} or is damaged")
+    if array.dtype.kind not in "iuf" or array.ndim == 0:
+        raise InputError(
+            f"{path}: expected an array of numbers in {key}, found {array.dtype}; it is not {_KIND} or is damaged"
+        )
     return array.astype(np.float64) if array.dtype.kind == "f" else array.astype(np.int64)
 
 

@@ -91,6 +91,11 @@ def load_gnm(
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    single = [key for key in KEYS if arrays[key].ndim == 0]
+    if single:
+        raise InputError(
+            f"{path}: expected an array in {single[0]}, found a single value; it is not {_KIND} or is damaged"
+        )
     vertices = len(arrays["template_vertex_positions"])
     joints = len(arrays["template_joint_positions"])
     identity, expression = len(arrays["vertex_identity_basis"]), len(arrays["expression_basis"])

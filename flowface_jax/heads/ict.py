@@ -134,7 +134,7 @@ def _from_npz(path: Path) -> _Source:
         neutral=arrays["neutral"],
         identity=arrays["identity"],
         expression=arrays["expression"],
-        expression_names=[str(name) for name in arrays["expression_names"]],
+        expression_names=[str(name) for name in np.atleast_1d(arrays["expression_names"])],
         triangles=quads_to_triangles(faces),
         landmarks=arrays["landmarks68"],
     )

@@ -41,8 +41,8 @@ _MEMBRANE = 0.25
 class Surface:
     """A mesh prepared for matching.
 
-    vertices [V,3] m, triangles [T,3] int, landmarks (68 points, or None), sides [V,3] in {−1, 0, 1}: above (1) and below
-    (−1) the slits of mouth, right eye and left eye, 0 elsewhere.
+    vertices [V,3] m, triangles [T,3], landmarks (68 points, or None), sides [V,3] in {−1, 0, 1}: above (1) and below
+    (−1) the slits of mouth, right eye and left eye, 0 elsewhere. rim [V]: vertices of edges that only one triangle has.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Surface:
         self._indices: dict[tuple[int, ...], TriangleIndex | None] = {}
         edges = np.sort(self.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         unique, count = np.unique(edges, axis=0, return_counts=True)
-        self._rim = np.zeros(len(self.vertices), bool)
-        self._rim[unique[count == 1]] = True
+        self.rim = np.zeros(len(self.vertices), bool)
+        self.rim[unique[count == 1]] = True
 
     def closest(
         self,
@@ -83,7 +83,7 @@ class Surface:
     def on_rim(self, points: SurfacePoints) -> np.ndarray:
         """[P] bool: the point lies on an edge that only one triangle has, where the nearest point is no counterpart."""
         used = np.asarray(points.barycentric) > 1e-4
-        return np.where(used, self._rim[np.asarray(points.vertex_ids)], True).all(1)
+        return np.where(used, self.rim[np.asarray(points.vertex_ids)], True).all(1)
 
     def _index(self, combination: tuple[int, ...]) -> TriangleIndex | None:
         """The search index of what does not oppose this combination of sides, built on first use."""
@@ -124,10 +124,10 @@ def prepare(vertices: np.ndarray, triangles: np.ndarray, landmarks: SurfacePoint
 def register(source: Surface, target: Surface, matched: np.ndarray | None = None) -> Registration:
     """Deform the source onto the target (similarity, landmark warp, then non-rigid ICP of falling stiffness).
 
-    matched: [V] bool, the source vertices that look for a counterpart; the others (inside of the mouth, eyeballs) follow
-    the smooth deformation. The deformation minimises ∫|d − e|² + ℓ⁴∫|Δd|² + (ℓ/4)²∫|∇d|² plus the landmarks, e being the
-    way to the nearest compatible point (Amberg et al., Optimal Step Nonrigid ICP, CVPR 2007, with a displacement field
-    in place of affine maps). Deterministic.
+    matched: [V] bool, the source vertices that look for a counterpart; the others (inside of the mouth, eyeballs)
+    follow the smooth deformation. The displacement d minimises ∫|d − e|² + ℓ⁴∫|Δd|² + (ℓ/4)²∫|∇d|² plus the
+    landmarks, e being the way to the nearest compatible point (after Amberg et al., Optimal Step Nonrigid ICP, CVPR
+    2007, with a displacement field in place of affine maps). Deterministic.
     """
     matched = np.ones(len(source.vertices), bool) if matched is None else np.asarray(matched, bool)
     start = _landmark_warp(source, target)
@@ -176,14 +176,11 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
-def components(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Connected component [V] of every vertex; vertices at the same place count as one, so seams do not cut a mesh."""
-    _, place = np.unique(np.round(vertices / 1e-7).astype(np.int64), axis=0, return_inverse=True)
-    place = place.ravel()
-    joined = place[triangles]
-    rows, columns = joined[:, [0, 1]].ravel(), joined[:, [1, 2]].ravel()
-    graph = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(place.max() + 1,) * 2)
-    return connected_components(graph, directed=False)[1][place]
+def components(count: int, triangles: np.ndarray) -> np.ndarray:
+    """Connected component [V] of each of `count` vertices, joined by triangles."""
+    rows, columns = triangles[:, [0, 1]].ravel(), triangles[:, [1, 2]].ravel()
+    graph = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
 
 
 def _landmark_warp(source: Surface, target: Surface) -> np.ndarray:
@@ -252,7 +249,7 @@ def positions_of(points: SurfacePoints, vertices: np.ndarray) -> np.ndarray:
 
 
 def _edge_graph(vertices: np.ndarray, triangles: np.ndarray) -> sparse.csr_matrix:
-    """Edge lengths as a symmetric sparse graph; coincident vertices are joined by (almost) zero-length edges."""
+    """Edge lengths as a symmetric sparse graph."""
     edges = np.unique(np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
     i, j = edges.T
     length = np.maximum(np.linalg.norm(vertices[i] - vertices[j], axis=1), 1e-9)

@@ -17,8 +17,9 @@ from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.store import read_head
 
 GENERIC = "generic"
+GNM_FILE = "gnm_head.npz"
 UNDERSTOOD = (
-    "'generic' (the built-in head), an .npz saved by flowface, a FLAME .pkl or .npz, GNM's gnm_head.npz, "
+    "'generic' (the built-in head), an .npz saved by flowface, a FLAME .pkl or .npz, GNM's gnm_head.npz or its folder, "
     "ICT-FaceKit's light .npz or a folder with its FaceXModel"
 )
 
@@ -47,8 +48,12 @@ def _reader(source: str | os.PathLike[str]) -> tuple[Callable[..., HeadModel], t
     if not path.exists():
         raise InputError(f"no head at {path}; expected {UNDERSTOOD}")
     if path.is_dir():
+        if (path / GNM_FILE).is_file():
+            return load_gnm, (path / GNM_FILE,)
         if find_folder(path) is None:
-            raise InputError(f"{path} is a folder without ICT-FaceKit's FaceXModel; expected {UNDERSTOOD}")
+            raise InputError(
+                f"{path} is a folder without {GNM_FILE} or ICT-FaceKit's FaceXModel; expected {UNDERSTOOD}"
+            )
         return load_ict, (path,)
     if zipfile.is_zipfile(path):
         return _reader_of_npz(path), (path,)

@@ -82,6 +82,7 @@ def _check(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: d
         raise InputError(
             f"{path} is damaged (its description lacks {', '.join(missing) or 'regions'}); save the head again"
         )
+    arrays = {name: np.atleast_1d(array) for name, array in arrays.items()}
     vertices, joints = len(arrays["template"]), len(about["joint_names"])
     identity, expression = arrays["identity_basis"].shape[-1], arrays["expression_basis"].shape[-1]
     correctives = 9 * joints if arrays["pose_correctives"].shape[-1] else 0
@@ -100,15 +101,17 @@ def _check(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: d
         "vertex_weights": (vertices,),
         "regions": (len(about["region_names"]), vertices),
     }
+    meshes = ["triangles"]
+    for name in _POINTS:
+        ids, weights = f"{name}_vertex_ids", f"{name}_barycentric"
+        expected |= {ids: (len(arrays[ids]), 3), weights: (len(arrays[ids]), 3)}
+        meshes.append(ids)
     for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            raise InputError(
-                f"{path}: expected {name} of shape {shape}, found {arrays[name].shape}; save the head again"
-            )
-    triangles = arrays["triangles"]
-    if (
-        triangles.ndim != 2
-        or triangles.shape[1] != 3
-        or (triangles.size and not 0 <= triangles.min() <= triangles.max() < vertices)
-    ):
-        raise InputError(f"{path}: triangles do not fit its {vertices} vertices; save the head again")
+        if arrays[name].shape != shape or arrays[name].dtype.kind not in "bif":
+            found = f"{arrays[name].dtype} of shape {arrays[name].shape}"
+            raise InputError(f"{path}: expected {name} of shape {shape}, found {found}; save the head again")
+    for name in meshes:
+        ids = arrays[name]
+        is_mesh = ids.ndim == 2 and ids.shape[1] == 3 and ids.dtype.kind == "i"
+        if not is_mesh or (ids.size and not 0 <= ids.min() <= ids.max() < vertices):
+            raise InputError(f"{path}: {name} do not fit its {vertices} vertices; save the head again")

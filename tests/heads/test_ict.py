@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import jax.numpy as jnp
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 
 from flowface_jax.errors import InputError
-from flowface_jax.heads.ict import VERTEX_COUNT, VERTEX_RANGES, arkit_name, load_ict
+from flowface_jax.heads.ict import KEYS, VERTEX_COUNT, VERTEX_RANGES, arkit_name, load_ict
 from flowface_jax.heads.model import REGION_NAMES, vertices
 from tests.shared_data import ict_folder, ict_path
 
 INSIDE = ("mouth_socket", "gums_and_tongue", "teeth", "left_eyeball", "right_eyeball", "eyelashes", "eye_occlusion")
 
 
+@functools.cache
 def made_up_arrays():
     """The light file's layout with two identities, three expressions and a few faces."""
     rng = np.random.default_rng(0)
@@ -53,6 +55,16 @@ def test_expressions_are_arkit_shapes(tmp_path):
     head = load_ict(write(tmp_path, made_up_arrays()), bind_to_atlas=False)
     np.testing.assert_allclose(head.expression_std, 0.3)
     np.testing.assert_array_equal(head.expression_limits, [[0, 1]] * 3)
+
+
+def test_what_is_inside_stays_out_of_a_bound_face(tmp_path, stand_in_binding):
+    stand_in_binding.face = np.ones(VERTEX_COUNT, bool)
+    head = load_ict(write(tmp_path, made_up_arrays()))
+    inside = np.arange(VERTEX_COUNT) >= 11248
+    np.testing.assert_array_equal(head.regions["face"], ~inside)
+    np.testing.assert_allclose(np.asarray(head.vertex_weights)[inside], 0.005, rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(head.vertex_weights)[~inside], 0.5)
+    np.testing.assert_array_equal(head.uv, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -188,3 +200,10 @@ class TestCheckout:
         (folder / "vertex_indices.json").unlink()
         with pytest.raises(InputError, match="vertex_indices.json"):
             load_ict(folder, bind_to_atlas=False)
+
+
+@pytest.mark.parametrize("value", [np.float64(1), np.array("text"), np.zeros((2, 2)), np.zeros(0), np.zeros((0, 3))])
+@pytest.mark.parametrize("key", KEYS)
+def test_nonsense_under_any_key_is_an_input_error(tmp_path, key, value):
+    with pytest.raises(InputError):
+        load_ict(write(tmp_path, made_up_arrays() | {key: value}), bind_to_atlas=False)

@@ -12,8 +12,7 @@ from flowface_jax.heads import source
 from flowface_jax.heads.source import load_head
 from flowface_jax.heads.store import save_head
 from tests.heads import flame_files
-from tests.heads.test_gnm import arrays as gnm_arrays  # noqa: F401 (a fixture)
-from tests.heads.test_gnm import write as write_gnm
+from tests.heads.gnm_files import gnm_arrays, write_gnm
 from tests.heads.test_ict import made_up_arrays
 from tests.shared_data import ict_folder
 
@@ -38,8 +37,13 @@ def test_flame_pickled_with_protocol_0(tmp_path, flame):
     assert load_head(str(path), **SIZES).joint_count == 5
 
 
-def test_gnm_file(tmp_path, gnm_arrays):  # noqa: F811
-    assert load_head(write_gnm(tmp_path, gnm_arrays), bind_to_atlas=False).name == "gnm_head_3.0"
+def test_gnm_file(tmp_path):
+    assert load_head(write_gnm(tmp_path, gnm_arrays()), bind_to_atlas=False).name == "gnm_head_3.0"
+
+
+def test_gnm_folder(tmp_path):
+    write_gnm(tmp_path, gnm_arrays())
+    assert load_head(tmp_path, bind_to_atlas=False).name == "gnm_head_3.0"
 
 
 def test_ict_light_file(tmp_path):
@@ -81,7 +85,7 @@ def test_an_npz_of_something_else_says_what_it_holds(tmp_path):
 def test_an_absent_file_and_an_empty_folder(tmp_path):
     with pytest.raises(InputError, match="no head at"):
         load_head(tmp_path / "none.pkl")
-    with pytest.raises(InputError, match="a folder without ICT-FaceKit"):
+    with pytest.raises(InputError, match="a folder without gnm_head.npz or ICT-FaceKit"):
         load_head(tmp_path)
 
 

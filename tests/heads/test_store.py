@@ -55,7 +55,7 @@ def test_a_missing_array_is_named(saved):
 
 
 def test_a_wrong_shape_is_named(saved):
-    with pytest.raises(InputError, match=r"expected uv of shape \(197, 2\), found \(3, 2\)"):
+    with pytest.raises(InputError, match=r"expected uv of shape \(197, 2\), found float32 of shape \(3, 2\)"):
         read_head(altered(saved, uv=np.zeros((3, 2), np.float32)))
 
 
@@ -85,3 +85,12 @@ def test_a_truncated_file_is_refused(saved):
     saved.write_bytes(saved.read_bytes()[:-200])
     with pytest.raises(InputError, match="damaged or truncated"):
         read_head(saved)
+
+
+@pytest.mark.parametrize("value", [np.float32(1), np.array("text"), np.zeros((2, 2)), np.zeros(0), np.zeros((0, 3))])
+@pytest.mark.parametrize(
+    "key", ["template", "triangles", "identity_basis", "regions", "joint_template", "landmarks_vertex_ids"]
+)
+def test_nonsense_under_any_key_is_an_input_error(saved, key, value):
+    with pytest.raises(InputError):
+        read_head(altered(saved, **{key: value}))

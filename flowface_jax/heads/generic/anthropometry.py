@@ -229,6 +229,7 @@ def _lips(fields: HeadFields) -> list[Array]:
     for sign in (1.0, -1.0):
         own = fields.soft * (fields.mouth_side == sign) * middle * smooth_step(p[:, 2], 70.0, 84.0)
         away = np.abs(above)
+        own = own * smooth_step(away, 0.2, 3.0)
         border = own * np.exp(-0.5 * ((away - 8.0) / 3.5) ** 2)
         body = own * np.exp(-0.5 * ((away - 4.0) / 2.5) ** 2)
         made.append(np.column_stack([zero, sign * (1.4 * border + 0.5 * body), 0.3 * body]))

@@ -15,11 +15,12 @@ from flowface_jax.heads.generic import anatomy
 
 Array = NDArray[np.float64]
 
-_NECK_AXIS = np.array([0.0, -162.0, -24.0]) / np.hypot(162.0, 24.0)
+NECK_AXIS = np.array([0.0, -162.0, -24.0]) / np.hypot(162.0, 24.0)
 _RIM_DEGREES = 21.0
 _FACE_POINT = np.array([0.0, 0.0, 104.0])
-_RADIAL_GAIN = 7.0
+_RADIAL_GAIN = 6.0
 _MARGIN = 0.005
+_BEND = 0.6
 
 
 def directions(points: Array) -> Array:
@@ -30,7 +31,7 @@ def directions(points: Array) -> Array:
 
 def _stereographic(unit: Array) -> NDArray[np.complex128]:
     """From the neck's axis to the unit disc, x to the right and the face at the bottom."""
-    up = -_NECK_AXIS
+    up = -NECK_AXIS
     front = np.array([0.0, -up[2], up[1]])
     height = unit @ up
     plane = (unit[..., 0] - 1j * (unit @ front)) / (1.0 + height)
@@ -56,7 +57,7 @@ def from_disc(disc: Array) -> Array:
     centred = disc[..., 0] + 1j * disc[..., 1]
     plane = (centred + shift) / (1.0 + np.conj(shift) * centred) / np.tan(np.radians(_RIM_DEGREES) / 2)
     squared = np.abs(plane) ** 2
-    up = -_NECK_AXIS
+    up = -NECK_AXIS
     front = np.array([0.0, -up[2], up[1]])
     right = np.array([1.0, 0.0, 0.0])
     scale = 2.0 / (1.0 + squared)
@@ -65,6 +66,14 @@ def from_disc(disc: Array) -> Array:
         - (scale * plane.imag)[..., None] * front
         + ((1.0 - squared) / (1.0 + squared))[..., None] * up
     )
+
+
+def _unbend(uv: Array) -> Array:
+    """Level the line through the eyes, whose outer corners the projection lifts."""
+    squared = np.sum(uv**2, axis=-1)
+    drop = _BEND * uv[..., 0] ** 2 * np.clip(1.0 - squared, 0.0, None) ** 2
+    drop = drop / (1.0 + np.exp(-uv[..., 1] / 0.1))
+    return uv - np.stack([np.zeros_like(drop), drop], axis=-1)
 
 
 def _magnify(uv: Array, centre: tuple[float, float], radii: tuple[float, float], gain: float) -> Array:
@@ -79,6 +88,7 @@ def to_atlas(disc: Array) -> Array:
     radius = np.linalg.norm(disc, axis=-1, keepdims=True)
     safe = np.maximum(radius, 1e-9)
     uv = disc / safe * np.arctan(_RADIAL_GAIN * radius) / np.arctan(_RADIAL_GAIN)
+    uv = _unbend(uv)
     for centre, radii, gain in _MAGNIFIERS:
         uv = _magnify(uv, centre, radii, gain)
     return 0.5 + (0.5 - _MARGIN) * _rounded_square(uv)
@@ -87,15 +97,17 @@ def to_atlas(disc: Array) -> Array:
 def _rounded_square(disc: Array) -> Array:
     """Blend the disc towards the square [-1,1]², fully at the rim's diagonals, not at all in the middle."""
     radius = np.linalg.norm(disc, axis=-1, keepdims=True)
-    smooth_largest = (np.sum(np.abs(disc) ** 6, axis=-1, keepdims=True)) ** (1 / 6)
+    smooth_largest = (np.sum(np.abs(disc) ** 4, axis=-1, keepdims=True)) ** (1 / 4)
     stretch = np.where(radius > 1e-6, radius / np.maximum(smooth_largest, 1e-9), 1.0)
     amount = np.clip(radius, 0.0, 1.0) ** 3
     return disc * (1.0 + amount * (stretch - 1.0))
 
 
 _MAGNIFIERS: tuple[tuple[tuple[float, float], tuple[float, float], float], ...] = (
-    ((0.0, -0.05), (0.16, 0.22), 0.25),
-    ((-0.242, 0.315), (0.21, 0.2), 0.5),
-    ((0.242, 0.315), (0.21, 0.2), 0.5),
-    ((0.0, -0.36), (0.36, 0.2), 0.4),
+    ((0.0, -0.05), (0.17, 0.2), 0.25),
+    ((-0.217, 0.263), (0.21, 0.2), 0.55),
+    ((0.217, 0.263), (0.21, 0.2), 0.55),
+    ((-0.217, 0.263), (0.14, 0.12), 0.7),
+    ((0.217, 0.263), (0.14, 0.12), 0.7),
+    ((0.0, -0.325), (0.36, 0.2), 0.45),
 )

@@ -161,7 +161,7 @@ def _purse(inward: float, forward: float, apart: float) -> Shape:
     """Lips drawn together from the sides and pushed forward; `apart` opens them to a round."""
 
     def shape(fields: HeadFields) -> Array:
-        wide, lips = _lips(fields, 20.0, 13.0), _lips(fields, 15.0, 8.5)
+        wide, lips = _lips(fields, 30.0, 13.0), _lips(fields, 15.0, 8.5)
         above = np.clip(_height_above_contact(fields) / 5.0, -1.0, 1.0)
         sign = 2.0 * _upper(fields) - 1.0
         open_by = apart * lips * sign * (1.0 - fields.mouth_lateral**2)
@@ -257,7 +257,7 @@ _MIDDLE: Final[dict[str, Shape]] = {
     "mouthClose": _mouth_close,
     "mouthFunnel": _purse(0.28, 7.0, 5.5),
     "mouthLeft": _mouth_left,
-    "mouthPucker": _purse(0.40, 8.0, 0.0),
+    "mouthPucker": _purse(0.46, 8.0, 0.0),
     "mouthRollLower": _roll(upper=False),
     "mouthRollUpper": _roll(upper=True),
     "mouthShrugLower": _shrug_lower,

@@ -52,6 +52,12 @@ def lid_rows() -> list[Array]:
     return [row + _CENTRE for row in rows]
 
 
+def drawn(row: Array) -> Array:
+    """Where a ring of the lids [N,3] mm is drawn: on a plane in front of the ball, so that the almond keeps its shape."""
+    depth = 75.5 - 0.3 * (row[:, 0] - anatomy.EYE_CENTRE[0])
+    return np.column_stack([row[:, :2], depth])
+
+
 def _outline_normals(outline: Array) -> Array:
     """Outward unit normals of the almond, smoothed at its corners."""
     tangent = np.roll(outline, -1, axis=0) - np.roll(outline, 1, axis=0)

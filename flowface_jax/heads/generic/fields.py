@@ -91,7 +91,7 @@ def _jaw_share(mesh: GenericMesh, side: Array, lateral: Array) -> Array:
     share = np.where(side > 0, band * weight, np.where(side < 0, 1.0 - (1.0 - band) * weight, 0.5))
     share *= smooth_step(points[:, 2], 0.0, 38.0)
     share *= 1.0 - smooth_step(jaw_line_height(points[:, 2]) - points[:, 1], -6.0, 30.0)
-    for k, back in enumerate((1.0, 1.0, 1.0, 0.9, 0.6)):
+    for k, back in enumerate((1.0, 1.0, 1.0, 0.9, 0.0)):
         ids = mesh.both(f"cavity_{k}")
         cavity = 0.5 - 0.5 * side[ids] * (1.0 - np.clip(lateral[ids], 0, 1) ** 4)
         share[ids] = 0.5 + (cavity - 0.5) * back

@@ -25,9 +25,9 @@ _CONTOUR: Final[tuple[Point, ...]] = (
     (70, 10, 24),
     (70.5, 31, 22),
 )
-_BROW: Final[tuple[Point, ...]] = ((11.5, 51, 92), (24, 54, 89), (37, 55, 82.5), (48, 52.5, 73), (56.5, 46, 62))
-_NOSE_BRIDGE: Final[tuple[Point, ...]] = ((0, 34, 89.5), (0, 22.5, 96), (0, 11.5, 106), (0, -2, 116))
-_NOSE_BASE: Final[tuple[Point, ...]] = ((0, -15, 99), (6, -16, 98.5), (12.5, -15, 97))
+_BROW: Final[tuple[Point, ...]] = ((11.5, 53, 91), (24, 56, 88), (37, 57, 82), (48.5, 54, 74), (57, 46.5, 63))
+_NOSE_BRIDGE: Final[tuple[Point, ...]] = ((0, 33.5, 90), (0, 22, 97), (0, 11.5, 106), (0, -2, 115))
+_NOSE_BASE: Final[tuple[Point, ...]] = ((0, -15.5, 99), (6, -15.5, 97.5), (12.5, -15.2, 93.5))
 
 
 def landmarks(mesh: GenericMesh) -> SurfacePoints:
@@ -61,6 +61,9 @@ def _left_points(mesh: GenericMesh) -> dict[int, tuple[NDArray[np.int64], NDArra
         points[landmark] = _on_midline(mesh, np.asarray(targets[landmark], float))
     for landmark, vertex in _loop_vertices(mesh).items():
         points[landmark] = (np.full(3, vertex), np.array([1.0, 0.0, 0.0]))
+    contact, h = mesh.parts["lip_contact"], mouth.HALF
+    # The inner corner is where the parted lips are seen to meet, a little inside the corner of the mouth.
+    points[64] = (contact[[h - 1, h + 1, h]], np.array([0.5, 0.5, 0.0]))
     return points
 
 
@@ -79,11 +82,11 @@ def _on_midline(mesh: GenericMesh, target: NDArray[np.float64]) -> tuple[NDArray
 def _loop_vertices(mesh: GenericMesh) -> dict[int, int]:
     margin, n = mesh.parts["lid_margin"], eyes.LID_COUNT
     border, contact, h = mesh.parts["lip_border"], mesh.parts["lip_contact"], mouth.HALF
-    lids = {42: 0, 43: round(0.33 * n), 44: round(0.68 * n), 45: n, 46: n + round(0.32 * n), 47: n + round(0.67 * n)}
-    outer = {51: 0, 52: 3, 53: 8, 54: h, 55: h + 5, 56: h + 9, 57: 2 * h}
-    inner = {62: 0, 63: 5, 64: h, 65: 2 * h - 5, 66: 2 * h}
+    lids = {42: 0, 43: round(0.38 * n), 44: round(0.7 * n), 45: n, 46: n + round(0.32 * n), 47: n + round(0.67 * n)}
+    outer = {51: 0, 52: 3, 53: 7, 55: h + 6, 56: h + 9, 57: 2 * h}
+    inner = {62: 0, 63: 5, 65: 2 * h - 5, 66: 2 * h}
     chosen = {k: margin[i] for k, i in lids.items()} | {k: border[i] for k, i in outer.items()}
-    chosen |= {k: contact[i] for k, i in inner.items()}
+    chosen |= {k: contact[i] for k, i in inner.items()} | {54: mesh.parts["lip_middle"][h]}
     return {k: int(v) for k, v in chosen.items()}
 
 

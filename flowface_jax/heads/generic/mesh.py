@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from flowface_jax.heads.generic.curves import closed_curve
 Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
-RIM_COUNT = 30
+RIM_COUNT = 24
 NOSTRIL_COUNT = 12
 
 
@@ -101,7 +102,7 @@ def _add_skin(half: _Half) -> None:
     for name, row in zip(("lip_contact", "lip_middle", "lip_border"), lips, strict=True):
         loops[name] = (_lip_disc(row, lips[0]), row.positions)
     for name, row in zip(("lid_margin", "lid_lash", "lid_plate"), lids, strict=True):
-        loops[name] = (domain.to_disc(row), row)
+        loops[name] = (domain.to_disc(eyes.drawn(row)), row)
     loops["nostril_rim"] = (domain.to_disc(nostril), nostril)
     known_disc = np.concatenate([disc for disc, _ in loops.values()])
     known = np.concatenate([position for _, position in loops.values()])
@@ -112,15 +113,16 @@ def _add_skin(half: _Half) -> None:
     loops["midline_below"] = (topology.midline(-1.0, float(border[-1, 1]))[1:-1], None)
     loops["midline_above"] = (topology.midline(float(border[0, 1]), 1.0)[1:-1], None)
     fixed = np.concatenate([disc for disc, _ in loops.values()])
-    holes = [loops[name][0] for name in ("lip_contact", "lid_margin", "nostril_rim", "ear_attachment")]
+    start = 0
+    for name, (disc, _) in loops.items():
+        half.parts[name] = np.arange(start, start + len(disc))
+        start += len(disc)
+    holes = [half.parts[name] for name in ("lip_contact", "lid_margin", "nostril_rim", "ear_attachment")]
     drawing = topology.draw(fixed, holes)
     vertices = shape(drawing.disc)
-    start = 0
-    for name, (disc, position) in loops.items():
-        half.parts[name] = np.arange(start, start + len(disc))
+    for name, (_, position) in loops.items():
         if position is not None:
             vertices[half.parts[name]] = position
-        start += len(disc)
     _rest_on_eyeball(vertices)
     _level_rim(vertices, half.parts["rim"])
     half.add("skin", vertices, domain.to_atlas(drawing.disc))
@@ -246,16 +248,16 @@ def _lens(inner: Array, x: Array, y: Array) -> Array:
 def _add_teeth(half: _Half, centre: Array, inner: Array) -> None:
     across = np.linspace(0.0, 0.8, mouth.TOOTH_COLUMNS)
     for name, upper, heights in (
-        ("teeth_upper", True, (0.95, 0.72, 0.5)),
-        ("teeth_lower", False, (-0.95, -0.72, -0.5)),
+        ("teeth_upper", True, (0.95, 0.78, 0.7, 0.5)),
+        ("teeth_lower", False, (-0.95, -0.78, -0.7, -0.5)),
     ):
         rows = mouth.teeth(upper)
         ids = [
             half.add(f"{name}_{k}", rows[k], centre + _lens(inner, across, np.full(len(across), heights[k])))
-            for k in range(3)
+            for k in range(len(rows))
         ]
-        half.strip(ids[0], ids[1], closed=False)
-        half.strip(ids[1], ids[2], closed=False)
+        for first, second in itertools.pairwise(ids):
+            half.strip(first, second, closed=False)
         half.parts[name] = np.concatenate(ids)
 
 
@@ -281,14 +283,13 @@ def _add_tongue(half: _Half, centre: Array, inner: Array) -> None:
 def _mirrored(half: _Half) -> GenericMesh:
     """Add the mirror image; vertices drawn on the atlas's middle belong to both halves."""
     vertices, uv = np.concatenate(half.vertices), np.concatenate(half.uv)
-    triangles = np.concatenate(half.triangles)
+    triangles = np.concatenate([half.triangles[0], _positive(np.concatenate(half.triangles[1:]), uv)])
     middle = np.abs(uv[:, 0] - 0.5) < 1e-9
     vertices[middle, 0], uv[middle, 0] = 0.0, 0.5
     twin = np.arange(len(vertices))
     twin[~middle] = len(vertices) + np.arange(np.sum(~middle))
     right = vertices[~middle] * np.array([-1.0, 1.0, 1.0])
     right_uv = np.column_stack([1.0 - uv[~middle, 0], uv[~middle, 1]])
-    triangles = _positive(triangles, uv)
     mirror = np.concatenate([twin, np.flatnonzero(~middle)])
     return GenericMesh(
         np.concatenate([vertices, right]),

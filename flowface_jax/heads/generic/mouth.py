@@ -57,7 +57,7 @@ def cavity_rows(contact: Array) -> list[Array]:
         (0.97, 7.5, 7.5),
         (0.93, 13.0, 16.0),
         (0.78, 15.0, 36.0),
-        (0.5, 11.0, 52.0),
+        (0.15, 0.3, 56.0),
     ):
         flatten = min(1.0, depth / 40.0)
         z = contact[:, 2] - depth * (1.0 - 0.5 * (contact[:, 0] / anatomy.LIP_CORNER_X) ** 2)
@@ -71,16 +71,16 @@ TOOTH_COLUMNS = 9
 
 
 def teeth(upper: bool) -> Array:
-    """The left half of a row of teeth, [3,TOOTH_COLUMNS,3] mm: gum line in front, biting edge, gum line behind."""
+    """The left half of a row of teeth, [4,TOOTH_COLUMNS,3] mm: gum line in front, biting edge, gum line behind."""
     turn = np.linspace(0.0, 1.0, TOOTH_COLUMNS)
-    half_width, front = (25.0, 89.0) if upper else (23.5, 86.5)
+    half_width, front = (25.0, 88.0) if upper else (23.5, 85.5)
     x = half_width * np.sin(turn * np.pi / 2)
     z = front - 34.0 * (1.0 - np.cos(turn * np.pi / 2))
-    edge, gum = (-38.0, -28.5) if upper else (-37.2, -46.5)
+    edge, gum = (-38.8, -28.5) if upper else (-37.2, -46.5)
     inward = np.column_stack([-x / half_width, np.zeros_like(x), -np.cos(turn * np.pi / 2)])
     inward[0, 0] = 0.0
     rows = []
-    for height, depth in ((gum, 0.0), (edge, 1.0), (gum, 7.0)):
+    for height, depth in ((gum, 0.0), (edge, 0.5), (edge, 2.5), (gum, 7.0)):
         rows.append(np.column_stack([x, np.full_like(x, height), z]) + depth * inward)
     return np.stack(rows)
 

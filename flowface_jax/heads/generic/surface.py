@@ -13,7 +13,7 @@ from flowface_jax.heads.generic.curves import open_curve
 
 Array = NDArray[np.float64]
 
-_SMOOTHING = 2e-5
+_SMOOTHING = 1e-3
 _CURVE_POINTS = 3
 
 

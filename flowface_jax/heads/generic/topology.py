@@ -36,6 +36,9 @@ def spacing(disc: Array) -> Array:
         towards = domain.directions(np.array([centre]))[0]
         away = _SPHERE * np.arccos(np.clip(unit @ towards, -1.0, 1.0))
         wanted = np.minimum(wanted, finest + growth * np.maximum(away - 12.0, 0.0))
+    # The neck is a cylinder of 60 mm about its axis: towards its rim, directions lie ever farther from the centre.
+    off_axis = np.linalg.norm(np.cross(unit, domain.NECK_AXIS), axis=1)
+    wanted = np.minimum(wanted, wanted * (_SPHERE / 60.0) * np.where(unit @ domain.NECK_AXIS > 0, 0.85 * off_axis, 1.0))
     step = 1e-4
     stretch = np.linalg.norm(domain.from_disc(disc + [step, 0.0]) - unit, axis=1) / step
     return wanted / (_SPHERE * stretch)
@@ -69,49 +72,53 @@ def rim(count: int) -> Array:
     return points
 
 
-def draw(fixed: Array, holes: list[Array]) -> Drawing:
-    """Fill the half disc around fixed points [N,2] (loops, midline, rim) and triangulate it, leaving holes open."""
+def draw(fixed: Array, loops: list[Ids]) -> Drawing:
+    """Fill the half disc around fixed points [N,2] (loops, midline, rim) and triangulate it, leaving holes open.
+
+    loops: closed polygons of ids of fixed points; their inside stays open and their edges are edges of the mesh.
+    """
+    holes = [fixed[loop] for loop in loops]
     filler = _scatter(fixed, holes)
     for _ in range(_RELAXATIONS):
         filler = _relax(fixed, filler)
     filler = _prune(fixed, filler, holes)
     disc = np.concatenate([fixed, filler])
-    return Drawing(disc, _triangulate(disc, holes))
+    return Drawing(disc, _triangulate(disc, loops))
 
 
 def _scatter(fixed: Array, holes: list[Array]) -> Array:
-    """Greedy graded scatter: a fine triangular lattice, each point kept if no kept point is too close."""
-    lattice = _lattice()
-    size = spacing(lattice)
-    keep = ~np.any([inside_polygon(hole, lattice) for hole in holes], axis=0)
-    nearest, _ = cKDTree(fixed).query(lattice)
-    keep &= (nearest > 0.85 * size) & (lattice[:, 0] > 0.6 * size)
-    lattice, size = lattice[keep], size[keep]
-    order = np.lexsort((lattice[:, 1], lattice[:, 0], np.round(size / 1e-4)))
-    tree = cKDTree(lattice)
-    blocked = np.zeros(len(lattice), bool)
+    """Greedy graded scatter: of many candidates, each is kept if no kept one is too close."""
+    candidates = _candidates()
+    size = spacing(candidates)
+    keep = ~np.any([inside_polygon(hole, candidates) for hole in holes], axis=0)
+    nearest, _ = cKDTree(fixed).query(candidates)
+    keep &= (nearest > 0.85 * size) & (candidates[:, 0] > 0.6 * size)
+    candidates, size = candidates[keep], size[keep]
+    order = np.lexsort((candidates[:, 1], candidates[:, 0], np.round(size / 1e-4)))
+    tree = cKDTree(candidates)
+    blocked = np.zeros(len(candidates), bool)
     chosen = []
     for i in order:
         if not blocked[i]:
             chosen.append(i)
-            blocked[tree.query_ball_point(lattice[i], 0.93 * size[i])] = True
-    return lattice[chosen]
+            blocked[tree.query_ball_point(candidates[i], 0.93 * size[i])] = True
+    return candidates[chosen]
 
 
-def _lattice() -> Array:
-    """Candidate points in the half disc, about four times as dense as wanted everywhere."""
-    levels = []
-    for level in range(7):
-        pitch = 0.06 / 2**level
-        rows = np.arange(-1.0, 1.0, pitch * np.sqrt(3) / 2)
-        columns = np.arange(0.0, 1.0, pitch)
-        x, y = np.meshgrid(columns, rows)
-        x = x + 0.5 * pitch * (np.arange(len(rows))[:, None] % 2)
-        points = np.column_stack([x.ravel(), y.ravel()])
-        points = points[np.linalg.norm(points, axis=1) < 0.99]
-        size = spacing(points)
-        levels.append(points[(size < 5.0 * pitch) & (size >= 2.5 * pitch)])
-    return np.concatenate(levels)
+def _candidates() -> Array:
+    """Centres of a quadtree's cells over the half disc, several to each wanted spacing everywhere."""
+    pitch = 1.0 / 16.0
+    x, y = np.meshgrid(np.arange(16), np.arange(-16, 16))
+    cells = (np.column_stack([x.ravel(), y.ravel()]) + 0.5) * pitch
+    kept = []
+    while len(cells):
+        coarse = spacing(cells) < 3.0 * pitch
+        kept.append(cells[~coarse])
+        pitch /= 2.0
+        corners = 0.5 * pitch * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])
+        cells = (cells[coarse, None] + corners).reshape(-1, 2)
+    candidates = np.concatenate(kept)
+    return candidates[np.linalg.norm(candidates, axis=1) < 0.99]
 
 
 def _relax(fixed: Array, filler: Array) -> Array:
@@ -143,11 +150,41 @@ def _prune(fixed: Array, filler: Array, holes: list[Array]) -> Array:
     return filler[keep]
 
 
-def _triangulate(disc: Array, holes: list[Array]) -> Ids:
+def _triangulate(disc: Array, loops: list[Ids]) -> Ids:
+    """Delaunay triangles, counter-clockwise, with every loop's edges enforced and its inside removed."""
     triangles = Delaunay(disc).simplices.astype(np.int64)
-    a, b, c = (disc[triangles[:, k]] for k in range(3))
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    triangles = np.where(area[:, None] < 0, triangles[:, [0, 2, 1]], triangles)
+    triangles = np.where(_doubled_area(disc, triangles)[:, None] < 0, triangles[:, [0, 2, 1]], triangles)
+    for loop in loops:
+        triangles = _with_edges(disc, triangles, np.column_stack([loop, np.roll(loop, -1)]))
     centroid = disc[triangles].mean(axis=1)
-    keep = ~np.any([inside_polygon(hole, centroid) for hole in holes], axis=0) & (np.abs(area) > 1e-14)
-    return triangles[keep]
+    return triangles[~np.any([inside_polygon(disc[loop], centroid) for loop in loops], axis=0)]
+
+
+def _doubled_area(disc: Array, triangles: Ids) -> Array:
+    a, b, c = (disc[triangles[:, k]] for k in range(3))
+    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+
+
+def _with_edges(disc: Array, triangles: Ids, edges: Ids) -> Ids:
+    """Flip edges until the wanted edges [N,2] exist; each may be crossed by one edge only (loops are finely drawn)."""
+    triangles = triangles.copy()
+    for a, b in edges:
+        has_a, has_b = np.any(triangles == a, axis=1), np.any(triangles == b, axis=1)
+        on_axis = disc[a, 0] == 0.0 and disc[b, 0] == 0.0
+        if np.any(has_a & has_b) or on_axis:
+            continue
+        first, second = _facing_pair(disc, triangles, int(a), int(b))
+        u, v = np.intersect1d(triangles[first], triangles[second])
+        pair = np.array([[a, u, b], [a, b, v]])
+        triangles[[first, second]] = np.where(_doubled_area(disc, pair)[:, None] < 0, pair[:, [0, 2, 1]], pair)
+    return triangles
+
+
+def _facing_pair(disc: Array, triangles: Ids, a: int, b: int) -> tuple[int, int]:
+    """The triangle at a and the triangle at b that share the edge crossed by the segment from a to b."""
+    for first in np.flatnonzero(np.any(triangles == a, axis=1)):
+        u, v = (int(k) for k in triangles[first] if k != a)
+        for second in np.flatnonzero(np.any(triangles == u, axis=1) & np.any(triangles == v, axis=1)):
+            if b in triangles[second]:
+                return int(first), int(second)
+    raise AssertionError(f"no single edge between the loop's points {a} and {b}")
