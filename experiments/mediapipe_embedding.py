@@ -36,6 +36,9 @@ FACE_POINTS = 468
 IDENTITY_SIZE = 50
 ROUNDS = 4
 IRIS_RADIUS = 5.85e-3
+# The points' errors are far from independent; taken for independent they would outvote the identity prior, and the head
+# and the places would drift together to unlikely shapes.
+IDENTITY_PRIOR = 30.0
 # How much more an anchor (a Multi-PIE landmark whose place on the head is known) counts than a found point.
 ANCHOR_WEIGHT = 4.0
 # The MediaPipe point nearest to each of the 68 Multi-PIE landmarks.
@@ -269,8 +272,8 @@ def fit(
     residual = np.zeros(observed.shape[:2])
     prior = np.r_[np.zeros(6), 1 / head.expression_std**2]
     for _ in range(20 if start is None else 7):
-        shared = np.diag(np.r_[np.ones(shapes), 25.0])
-        shared_gradient = np.r_[identity, 25.0 * (log_focal - np.log(focal_guess))]
+        shared = np.diag(np.r_[np.full(shapes, IDENTITY_PRIOR), 25.0])
+        shared_gradient = np.r_[IDENTITY_PRIOR * identity, 25.0 * (log_focal - np.log(focal_guess))]
         neutral = base + np.tensordot(identity, identity_basis, 1)
         blocks = []
         for k in range(frames):
@@ -279,19 +282,13 @@ def fit(
                 points, rotation[k], translation[k], np.exp(log_focal), centre, observed[k]
             )
             residual[k] = np.linalg.norm(error, axis=1)
-            scale = np.sqrt(weights) / sigma[k]
-            own = [pose_jacobian, np.einsum("mac,emc->mae", point_jacobian, expression_basis)]
-            common = [np.einsum("mac,smc->mas", point_jacobian, identity_basis), focal_jacobian[..., None]]
-            a = (np.concatenate(own, 2) * scale[:, None, None]).reshape(-1, 6 + expressions)
-            b = (np.concatenate(common, 2) * scale[:, None, None]).reshape(-1, shapes + 1)
-            r = (error * scale[:, None]).ravel()
-            block = a.T @ a + np.diag(prior)
-            block += np.diag(1e-3 * np.diag(block))
-            coupling, gradient = b.T @ a, a.T @ r + prior * np.r_[np.zeros(6), expression[k]]
-            stuck = np.r_[np.zeros(6, bool), _leaving(expression[k], gradient[6:], head.limits)]
-            block[stuck], block[:, stuck], coupling[:, stuck], gradient[stuck] = 0, 0, 0, 0
-            block[stuck, stuck] = 1
-            solved = np.linalg.solve(block, np.c_[coupling.T, gradient])
+            scale = (np.sqrt(weights) / sigma[k])[:, None, None]
+            own = np.concatenate([pose_jacobian, np.einsum("mac,emc->mae", point_jacobian, expression_basis)], 2)
+            common = np.einsum("mac,smc->mas", point_jacobian, identity_basis)
+            common = np.concatenate([common, focal_jacobian[..., None]], 2)
+            a, b = (own * scale).reshape(-1, 6 + expressions), (common * scale).reshape(-1, shapes + 1)
+            r = (error * scale[..., 0]).ravel()
+            solved, coupling = _eliminate(a, b, r, prior, expression[k], head.limits)
             shared += b.T @ b - coupling @ solved[:, :-1]
             shared_gradient += b.T @ r - coupling @ solved[:, -1]
             blocks.append(solved)
@@ -305,10 +302,22 @@ def fit(
     return Fit(identity, expression, rotation, translation, float(np.exp(log_focal)), residual)
 
 
-def _leaving(expression: np.ndarray, gradient: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Coefficients at a limit that descent would push beyond it: held for this step (projected Newton)."""
+def _eliminate(
+    a: np.ndarray, b: np.ndarray, r: np.ndarray, prior: np.ndarray, expression: np.ndarray, limits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """One frame's block solved against its coupling and gradient [6+E, S+2], and the coupling [S+1, 6+E].
+
+    Coefficients at a limit that descent would push beyond it are held for this step (projected Newton).
+    """
+    block = a.T @ a + np.diag(prior)
+    block += np.diag(1e-3 * np.diag(block))
+    coupling, gradient = b.T @ a, a.T @ r + prior * np.r_[np.zeros(6), expression]
     low, high = limits.T
-    return ((expression <= low) & (gradient > 0)) | ((expression >= high) & (gradient < 0))
+    held = ((expression <= low) & (gradient[6:] > 0)) | ((expression >= high) & (gradient[6:] < 0))
+    held = np.r_[np.zeros(6, bool), held]
+    block[held], block[:, held], coupling[:, held], gradient[held] = 0, 0, 0, 0
+    block[held, held] = 1
+    return np.linalg.solve(block, np.c_[coupling.T, gradient]), coupling
 
 
 def _at(head: LinearHead, name: str, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -510,6 +519,10 @@ def _report(number: int, clips: list[Clip], frames: list[np.ndarray], fits: list
     print(f"round {number}: median residual, % of the face box's width: {', '.join(texts)}", flush=True)
 
 
+def _atlas(uv: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return np.einsum("pkd,pk->pd", uv[places[0]], places[1]).astype(np.float32)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--head", choices=("generic", "ict"), required=True)
@@ -527,7 +540,8 @@ def main() -> None:
     if head.uv is None:
         arrays = {"vertex_ids": ids.astype(np.int32), "barycentric": barycentric.astype(np.float32)}
     else:
-        arrays = {"uv": np.einsum("pkd,pk->pd", head.uv[ids], barycentric).astype(np.float32)}
+        # The landmarks' coordinates tell later whether the atlas is still the one that the points were found in.
+        arrays = {"uv": _atlas(head.uv, (ids, barycentric)), "landmarks_uv": _atlas(head.uv, head.landmarks)}
     write_npz(options.out, {**arrays, "source": np.asarray(source)})
     print(f"wrote {options.out} in {time.time() - start:.0f} s")
 

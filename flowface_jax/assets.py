@@ -124,6 +124,12 @@ ASSETS: dict[str, Asset] = {
 }
 
 
+def asset_folder() -> Path:
+    """Where downloaded heads are kept and looked for by name: $FLOWFACE_HOME, else `.flowface` in the home folder."""
+    named = os.environ.get("FLOWFACE_HOME")
+    return Path(named) if named else Path.home() / ".flowface"
+
+
 def download(
     asset: str,
     destination: str | os.PathLike[str],

@@ -1,4 +1,4 @@
-"""The demonstration: a made-up performance with known truth, tracked as an uncalibrated rig and from one camera alone."""
+"""The demonstration: a made-up performance with known truth, tracked as a rig and from one camera alone."""
 
 from __future__ import annotations
 

@@ -88,19 +88,21 @@ def track(
     overlay: bool = True,
     existing: Existing = "refuse",
     reporter: Reporter | None = None,
+    frame_rate: float | None = None,
 ) -> Track:
     """Track the face in one video (or image, or folder of images) per camera, and write everything into `out`.
 
     Writes alignment.npz, track.npz, track.json, cameras.json and overlay.mp4. existing: what to do with a folder in
-    use; "resume" takes up a job that was killed and ends with the same result. Raises InputError for unusable input;
-    then nothing that was there before has been touched.
+    use; "resume" takes up a job that was killed and ends with the same result. frame_rate: 1/s, where folders of images
+    are the frames of a film; without it they are photographs of one person, without motion between them.
+    Raises InputError for unusable input; then nothing that was there before has been touched.
     """
     reporter, cameras = reporter or SilentReporter(), cameras or CameraChoice()
     if not inputs:
         raise InputError("expected at least one video or image, found none")
     if aligner not in ALIGNERS:
         raise InputError(f"unknown aligner '{aligner}'; known: {', '.join(sorted(ALIGNERS))}")
-    sources = [open_frames(path) for path in inputs]
+    sources = [open_frames(path, frame_rate) for path in inputs]
     _check_views(sources, cameras)
     request = _request(inputs, head, aligner, cameras, face, config)
     # Refuse before the minutes of aligning, but create nothing before the input has proved sound.

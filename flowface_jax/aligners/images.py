@@ -17,9 +17,13 @@ from flowface_jax.errors import InputError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
 
 
+PHOTOGRAPHS_PER_SECOND = 2.0
+"""How quickly photographs follow each other where they are shown as a film."""
+
+
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files of one size, in the order given, `info.frame_rate` per second."""
+    """Image files of one size, in the order given: the frames of a film, or photographs, which are all at time 0."""
 
     paths: tuple[Path, ...]
     info: SourceInfo
@@ -33,16 +37,22 @@ class ImageFiles:
                     f"{path} is {image.shape[1]}x{image.shape[0]} px, but {self.paths[0].name} is {width}x{height}: "
                     "one camera's images must have one size; run images of other sizes separately"
                 )
-            yield Frame(index, index / self.info.frame_rate, image)
+            yield Frame(index, index / self.info.frame_rate if self.info.is_video else 0.0, image)
 
 
-def open_images(paths: Sequence[str | os.PathLike[str]], name: str, frame_rate: float = 25.0) -> ImageFiles:
-    """A source of the given image files. Raises InputError if there is none or the first cannot be read."""
+def open_images(paths: Sequence[str | os.PathLike[str]], name: str, frame_rate: float | None = None) -> ImageFiles:
+    """The given image files: a film of `frame_rate` (1/s), or photographs where that is None.
+
+    Raises InputError if there is none or the first cannot be read.
+    """
     if not paths:
         raise InputError(f"{name}: expected at least one image, found none")
     files = tuple(Path(path) for path in paths)
     height, width = read_image(files[0]).shape[:2]
-    return ImageFiles(files, SourceInfo(name, (width, height), len(files), frame_rate, is_video=False))
+    return ImageFiles(
+        files,
+        SourceInfo(name, (width, height), len(files), frame_rate or PHOTOGRAPHS_PER_SECOND, frame_rate is not None),
+    )
 
 
 def list_images(folder: Path) -> list[Path]:

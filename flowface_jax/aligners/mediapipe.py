@@ -46,14 +46,15 @@ def align_mediapipe(
     progress: Progress | None = None,
     undistort: Sequence[Undistort | None] | None = None,
     static: bool | None = None,
-    frame_rate: float = 25.0,
+    frame_rate: float | None = None,
 ) -> Alignment:
     """Landmarks of one face in C sources, one per camera, frames paired by their number (point set "mediapipe").
 
     sources: videos, images, folders of images, or `FrameSource`s. face: rank by total area in each camera, 1 the
     largest. progress: called with (frames done, frames expected or None) over all cameras. undistort: per camera a map
     of pixels [N,2] as recorded to pixels of a pinhole camera, or None. static: detect the face anew in every frame
-    instead of following it; the default does so for images. frame_rate: of folders of images, 1/s.
+    instead of following it; the default does so for images. frame_rate: 1/s where folders of
+    images are the frames of a film; None where they are photographs.
 
     Where faces are detected anew, neighbouring frames may show anything, so no jitter enters the standard deviations.
     The alignment is as long as the longest source; a camera that ends earlier is invalid from there on, which is
@@ -121,7 +122,7 @@ def _to_pixels(fractions: np.ndarray, width: int, height: int) -> np.ndarray:
 def _open_all(
     sources: Sequence[str | os.PathLike[str] | FrameSource],
     undistort: Sequence[Undistort | None] | None,
-    frame_rate: float,
+    frame_rate: float | None,
 ) -> list[FrameSource]:
     if isinstance(sources, str | os.PathLike):
         sources = [sources]

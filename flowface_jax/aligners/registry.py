@@ -22,7 +22,7 @@ class Aligner(Protocol):
         progress: Progress | None = None,
         undistort: Sequence[Undistort | None] | None = None,
         static: bool | None = None,
-        frame_rate: float = 25.0,
+        frame_rate: float | None = None,
     ) -> Alignment: ...
 
 
@@ -36,7 +36,7 @@ def align(
     progress: Progress | None = None,
     undistort: Sequence[Undistort | None] | None = None,
     static: bool | None = None,
-    frame_rate: float = 25.0,
+    frame_rate: float | None = None,
 ) -> Alignment:
     """The alignment that the named aligner makes of the sources. Raises InputError for a name that is not known."""
     if name not in ALIGNERS:

@@ -52,11 +52,11 @@ class VideoFile:
             )
 
 
-def open_frames(path: str | os.PathLike[str], frame_rate: float = 25.0) -> FrameSource:
+def open_frames(path: str | os.PathLike[str], frame_rate: float | None = None) -> FrameSource:
     """The frames of a video file, of one image file, or of a folder of images.
 
-    `frame_rate` (1/s) is used for folders, which state none. Raises InputError if nothing is there, or it is neither a
-    video nor an image, or it has no frames.
+    `frame_rate` (1/s): the images of a folder are the frames of a film; None: they are photographs. Raises InputError
+    if nothing is there, or it is neither a video nor an image, or it has no frames.
     """
     path = Path(path)
     if path.is_dir():

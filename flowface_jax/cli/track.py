@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="video, image, or folder of images; one per camera")
     parser.add_argument("--aligner", default="mediapipe", choices=sorted(ALIGNERS), help="what finds the face's points")
     parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 = the largest")
+    parser.add_argument(
+        "--frame-rate", type=float, default=None, metavar="FPS", help="folders of images are films of this rate"
+    )
     parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
     common.add_fit_arguments(parser)
 
@@ -37,6 +40,7 @@ def run(options: argparse.Namespace) -> None:
         overlay=not options.no_overlay,
         existing=common.existing(options),
         reporter=common.reporter(options),
+        frame_rate=options.frame_rate,
     )
     if not options.quiet:
         sys.stdout.write(track_summary(result, options.out))

@@ -1,0 +1,1 @@
+"""Measures of what was predicted against what is true."""

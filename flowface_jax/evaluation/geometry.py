@@ -24,7 +24,7 @@ class Similarity:
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity:
-    """Least-squares similarity (Umeyama), without reflection, taking source [...,3] onto corresponding target [...,3]."""
+    """Least-squares similarity (Umeyama), no reflection, taking source [...,3] onto corresponding target [...,3]."""
     x, y = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
     mean_x, mean_y = x.mean(0), y.mean(0)
     u, s, vt = np.linalg.svd((y - mean_y).T @ (x - mean_x))

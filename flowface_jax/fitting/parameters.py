@@ -58,7 +58,7 @@ class Parameters:
         )
 
     def to_pixels(self, world: jax.Array, principal_point: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """World points [F,3,N] in every image (equation 10), principal_point [C,2]: columns and rows, [C,F,N] px each."""
+        """World points [F,3,N] in every image (equation 10), principal_point [C,2]: columns, rows, [C,F,N] px."""
         frames, _, count = world.shape
         flat = jnp.moveaxis(_homogeneous(world), 1, 0).reshape(4, frames * count)
         pose = jnp.concatenate([self.camera_rotation, self.camera_translation[..., None]], axis=-1)

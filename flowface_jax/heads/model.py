@@ -47,7 +47,7 @@ class HeadModel:
     template: [V,3] neutral mean head, m.
     identity_basis: [V,3,S] m per standard deviation.
     expression_basis: [V,3,E] m per unit coefficient.
-    expression_std: [E] spread of each coefficient that the prior expects (1 for statistical bases, 0.3 for ARKit shapes).
+    expression_std: [E] spread of each coefficient that the prior expects (1: statistical bases, 0.3: ARKit shapes).
     expression_limits: [E,2] smallest and largest meaningful coefficient (infinite for statistical bases).
     joint_template: [K,3], joint_identity: [K,3,S], joint_expression: [K,3,E]: rest joints as regressed from the shaped
         mesh, the regressor folded into the bases.

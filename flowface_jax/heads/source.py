@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flowface_jax.errors import InputError
+from flowface_jax.assets import ASSETS, asset_folder
+from flowface_jax.errors import InputError, MissingAssetError
 from flowface_jax.heads.flame import load_flame
 from flowface_jax.heads.gnm import load_gnm
 from flowface_jax.heads.ict import find_folder, load_ict
@@ -19,13 +20,14 @@ from flowface_jax.heads.store import read_head
 GENERIC = "generic"
 GNM_FILE = "gnm_head.npz"
 UNDERSTOOD = (
-    "'generic' (the built-in head), an .npz saved by flowface, a FLAME .pkl or .npz, GNM's gnm_head.npz or its folder, "
+    "'generic' (the built-in head), a downloaded head's name (gnm, ict-facekit), an .npz saved by flowface, "
+    "a FLAME .pkl or .npz, GNM's gnm_head.npz or its folder, "
     "ICT-FaceKit's light .npz or a folder with its FaceXModel"
 )
 
 
 def load_head(source: str | os.PathLike[str], **options: Any) -> HeadModel:
-    """The head named by `source`: 'generic', or the path of any head file or folder that this package reads.
+    """The head that `source` names: 'generic', a downloaded one by name, or the path of any head that is understood.
 
     options go to the reader (`load_flame`, `load_gnm`, `load_ict`); an own file and the built-in head take none.
     Raises InputError, listing what is understood, where `source` is none of these or takes no such option.
@@ -45,6 +47,10 @@ def _reader(source: str | os.PathLike[str]) -> tuple[Callable[..., HeadModel], t
 
         return generic_head, ()
     path = Path(source)
+    if not path.exists() and str(source) in ASSETS:
+        path = asset_folder() / str(source)
+        if not path.is_dir():
+            raise MissingAssetError(f"head '{source}' is not in {asset_folder()}; fetch it: flowface download {source}")
     if not path.exists():
         raise InputError(f"no head at {path}; expected {UNDERSTOOD}")
     if path.is_dir():

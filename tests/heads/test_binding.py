@@ -182,6 +182,22 @@ def test_stored_mediapipe_points_lie_on_lips_lids_and_eyeballs_of_the_built_in_h
     assert regions["eyes"][points.vertex_ids[[159, 145, 386, 374]]].any(1).all()
 
 
+def test_stored_mediapipe_points_were_found_in_the_atlas_of_today() -> None:
+    """After a change of the built-in head, run experiments/mediapipe_embedding.py --head generic again."""
+    head = generic_head()
+    with resources.files("flowface_jax.heads").joinpath("data/mediapipe_atlas.npz").open("rb") as file:
+        stored = np.load(file, allow_pickle=False)["landmarks_uv"]
+    np.testing.assert_allclose(stored, np.asarray(head.landmarks.of(head.uv)), atol=2e-3)
+
+
+def test_stored_files_are_small_and_say_where_they_come_from() -> None:
+    for name in ("ict_mediapipe.npz", "mediapipe_atlas.npz"):
+        path = resources.files("flowface_jax.heads").joinpath("data", name)
+        assert len(path.read_bytes()) < 30_000
+        with path.open("rb") as file:
+            assert "MediaPipe" in str(np.load(file, allow_pickle=False)["source"])
+
+
 def _inputs() -> tuple[np.ndarray, np.ndarray, SurfacePoints]:
     head = generic_head()
     return np.array(head.template), np.array(head.triangles), head.landmarks

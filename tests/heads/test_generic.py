@@ -122,7 +122,7 @@ def test_landmarks_are_symmetric_and_ordered(head):
 
 
 def test_manifold_and_open_only_where_stated(head, built):
-    """Two triangles at every edge but at the neck's rim, the throat and the hidden backs of lids, eyeballs and teeth."""
+    """Two triangles at every edge but at the neck's rim, the throat, the backs of lids, eyeballs, teeth and tongue."""
     edges, counts = edge_counts(np.asarray(head.triangles))
     assert counts.max() == 2
     allowed = built.mask("rim", "cavity_4", "lid_back", "eyeball", "teeth_upper", "teeth_lower", "tongue")
@@ -151,7 +151,9 @@ def test_no_degenerate_or_folded_triangles_on_the_face(head, template):
     triangles = np.asarray(head.triangles)
     normals = triangle_normals(template, triangles)
     assert np.linalg.norm(normals, axis=1).min() > 1e-3
-    quiet = np.asarray(head.regions["face"] & ~head.regions["nostrils"] & ~head.regions["eyelids"] & ~head.regions["lips"])
+    quiet = np.asarray(
+        head.regions["face"] & ~head.regions["nostrils"] & ~head.regions["eyelids"] & ~head.regions["lips"]
+    )
     own = np.flatnonzero(np.all(quiet[triangles], axis=1))
     unit = normals[own] / np.linalg.norm(normals[own], axis=1, keepdims=True)
     by_edge: dict[tuple[int, int], list[int]] = {}

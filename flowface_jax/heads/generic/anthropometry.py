@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from flowface_jax.heads.generic import anatomy, ears
 from flowface_jax.heads.generic.anatomy import Point
+from flowface_jax.heads.generic.carrying import carry_eyes, mirrored
 from flowface_jax.heads.generic.fields import HeadFields, bump, eye_offsets, near_eye, smooth_step
-from flowface_jax.heads.generic.lids import carry_eyes, lid_motion, mirrored
+from flowface_jax.heads.generic.lids import lid_motion
 from flowface_jax.heads.generic.surface import lip_contact_height
 
 Array = NDArray[np.float64]
@@ -148,7 +149,8 @@ def _global(fields: HeadFields) -> list[Array]:
         np.column_stack([zero, zero, -0.09 * (p[:, 1] - 45.0) * upper * front]),
         np.column_stack([0.04 * p[:, 0] * upper, zero, zero]),
         np.column_stack([zero, zero, 0.05 * p[:, 2] * back]),
-        np.column_stack([zero, zero, 0.04 * (p[:, 1] - 10.0) * front * (p[:, 1] > -95)]) * smooth_step(p[:, 1], -95, -80)[:, None],
+        np.column_stack([zero, zero, 0.04 * (p[:, 1] - 10.0) * front * (p[:, 1] > -95)])
+        * smooth_step(p[:, 1], -95, -80)[:, None],
         male,
         heavy,
     ]
@@ -216,7 +218,9 @@ def _eyelids(fields: HeadFields) -> list[Array]:
         near[:, None] * np.column_stack([zero, 1.0 * outer, zero]),
         near[:, None] * np.column_stack([zero, -0.5 * inner, zero]),
     ]
-    return [one + mirrored(fields, one) for one in shapes] + [0.05 * (lid_motion(fields, 1.0, 0.0) - mirrored(fields, lid_motion(fields, 1.0, 0.0)))]
+    return [one + mirrored(fields, one) for one in shapes] + [
+        0.05 * (lid_motion(fields, 1.0, 0.0) - mirrored(fields, lid_motion(fields, 1.0, 0.0)))
+    ]
 
 
 def _lips(fields: HeadFields) -> list[Array]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowface_jax.heads.generic import anatomy
+from flowface_jax.heads.generic.carrying import mirrored, spare_eyes
 from flowface_jax.heads.generic.fields import HeadFields, bump, smooth_step
-from flowface_jax.heads.generic.lids import gaze, lid_motion, mirrored, spare_eyes
+from flowface_jax.heads.generic.lids import gaze, lid_motion
 from flowface_jax.heads.generic.surface import lip_contact_height
 
 Array = NDArray[np.float64]
@@ -191,7 +192,7 @@ def _mouth_left(fields: HeadFields) -> Array:
     )
 
 
-# Brows, cheeks, nose ---------------------------------------------------------------------------------------------------
+# Brows, cheeks, nose --------------------------------------------------------------------------------------------------
 
 
 def _brow_down(fields: HeadFields) -> Array:
@@ -233,7 +234,7 @@ def _nose_sneer(fields: HeadFields) -> Array:
     return _left(fields, spare_eyes(fields, shape))
 
 
-# Eyes ------------------------------------------------------------------------------------------------------------------
+# Eyes -----------------------------------------------------------------------------------------------------------------
 
 
 def _look(yaw: float, pitch: float, upper: float, lower: float) -> Shape:

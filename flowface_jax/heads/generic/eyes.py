@@ -53,7 +53,7 @@ def lid_rows() -> list[Array]:
 
 
 def drawn(row: Array) -> Array:
-    """Where a ring of the lids [N,3] mm is drawn: on a plane in front of the ball, so that the almond keeps its shape."""
+    """Where a ring of the lids [N,3] mm is drawn: on a plane before the ball, so that the almond keeps its shape."""
     depth = 75.5 - 0.3 * (row[:, 0] - anatomy.EYE_CENTRE[0])
     return np.column_stack([row[:, :2], depth])
 

@@ -26,7 +26,7 @@ def bump(points: Array, centre: ArrayLike, width: ArrayLike) -> Array:
 
 
 def jaw_line_height(depth: Array) -> Array:
-    """Height (mm) of the edge between face and neck at depth z (mm), from the nuchal line over the gonion to the chin."""
+    """Height (mm) of the edge between face and neck at depth z (mm), from the nuchal line over gonion to chin."""
     return np.interp(depth, [-85.0, 13.0, 60.0, 92.0], [-20.0, -62.0, -78.0, -88.0])
 
 

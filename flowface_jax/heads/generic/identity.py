@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowface_jax.heads.generic.anthropometry import deformations
+from flowface_jax.heads.generic.carrying import carry_eyes, carry_mouth
 from flowface_jax.heads.generic.fields import HeadFields
-from flowface_jax.heads.generic.lids import carry_eyes
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,8 @@ def identity_basis(fields: HeadFields, focus: NDArray[np.bool_]) -> Array:
     SIZE leading principal directions under the weighted metric are kept, then rotated among themselves so that they are
     orthogonal without weights; the covariance they span is unchanged, and they are sorted by size.
     """
-    columns = np.concatenate([deformations(fields), _residual(fields)], axis=-1).reshape(len(fields.points) * 3, -1)
+    shapes = carry_mouth(fields, np.concatenate([deformations(fields), _residual(fields)], axis=-1))
+    columns = shapes.reshape(len(fields.points) * 3, -1)
     weight = np.repeat(np.where(focus, 1.0, _OTHER_WEIGHT), 3)[:, None]
     gram = columns.T @ (weight * columns)
     _, vectors = np.linalg.eigh(gram)
@@ -48,23 +49,22 @@ def _residual(fields: HeadFields) -> Array:
     """Gaussian-process displacements [V,3,·] mm: leading eigenfunctions of squared-exponential kernels (Nyström)."""
     points = fields.points
     chosen = _spread(points, _INDUCING)
+    among, across = _squared_distances(points[chosen], points[chosen]), _squared_distances(points, points[chosen])
     result = []
     for length, deviation, count in _RESIDUAL:
-        kernel = _kernel(points[chosen], points[chosen], length)
-        values, vectors = np.linalg.eigh(kernel + 1e-6 * np.eye(len(chosen)))
+        values, vectors = np.linalg.eigh(np.exp(-0.5 * among / length**2) + 1e-6 * np.eye(len(chosen)))
         scaled = vectors[:, ::-1][:, :count] / np.sqrt(values[::-1][:count])
-        functions = deviation * _kernel(points, points[chosen], length) @ scaled
+        functions = deviation * np.exp(-0.5 * across / length**2) @ scaled
         for axis in range(3):
             moved = np.zeros((len(points), 3, count))
             moved[:, axis] = functions
             result.append(moved)
-    columns = np.concatenate(result, axis=-1)
-    return np.stack([carry_eyes(fields, columns[..., k]) for k in range(columns.shape[-1])], axis=-1)
+    return carry_eyes(fields, np.concatenate(result, axis=-1))
 
 
-def _kernel(a: Array, b: Array, length: float) -> Array:
+def _squared_distances(a: Array, b: Array) -> Array:
     squared = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T
-    return np.exp(-0.5 * np.clip(squared, 0.0, None) / length**2)
+    return np.clip(squared, 0.0, None)
 
 
 def _spread(points: Array, count: int) -> NDArray[np.int64]:

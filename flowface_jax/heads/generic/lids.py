@@ -1,4 +1,4 @@
-"""How the left eyelids move: along the eyeball, by a share of the opening, and how everything else leaves them be."""
+"""How the left eyelids move along the eyeball, by a share of the opening, and how the eyeball turns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowface_jax.heads.generic import anatomy
-from flowface_jax.heads.generic.fields import HeadFields, eye_offsets, lid_margin_angles, near_eye, smooth_step
+from flowface_jax.heads.generic.fields import HeadFields, eye_offsets, lid_margin_angles, smooth_step
 
 Array = NDArray[np.float64]
 
@@ -15,7 +15,7 @@ _MEETING = 0.22
 
 _UPPER_REACH, _LOWER_REACH = np.radians(78.0), np.radians(-72.0)
 _LIFT = 1.0
-"""Extra distance (mm) from the eyeball of closed lids: a straight path from open to closed cuts inside the ball's arc."""
+"""Extra distance (mm) from the eyeball of closed lids: a straight path from open to closed cuts into the ball."""
 
 
 def lid_motion(fields: HeadFields, upper: float, lower: float) -> Array:
@@ -50,25 +50,4 @@ def gaze(fields: HeadFields, yaw_degrees: float, pitch_degrees: float) -> Array:
     ball = fields.mesh.parts["eyeball"]
     offset = fields.points[ball] - np.asarray(anatomy.EYE_CENTRE)
     result[ball] = offset @ (about_y @ about_x).T - offset
-    return result
-
-
-def mirrored(fields: HeadFields, displacement: Array) -> Array:
-    """The mirror image [V,3] of a displacement field [V,3]."""
-    return displacement[fields.mirror] * np.array([-1.0, 1.0, 1.0])
-
-
-def spare_eyes(fields: HeadFields, displacement: Array) -> Array:
-    """A displacement [V,3] without its part on lids and eyeballs, so that lids stay on the balls."""
-    near = near_eye(fields)
-    return displacement * (1.0 - near - near[fields.mirror])[:, None]
-
-
-def carry_eyes(fields: HeadFields, displacement: Array) -> Array:
-    """A displacement [V,3] whose part on lids and eyeballs is replaced by the socket's mean shift on each side."""
-    near = near_eye(fields)
-    margin = fields.mesh.parts["lid_margin"]
-    result = displacement.copy()
-    for share, ids in ((near, margin), (near[fields.mirror], fields.mirror[margin])):
-        result += share[:, None] * (displacement[ids].mean(axis=0) - displacement)
     return result

@@ -15,9 +15,6 @@ Array = NDArray[np.float64]
 HALF = 13
 """Segments of each lip from the midline to the corner."""
 
-_GAP = 0.05
-"""Half distance (mm) between the closed lips, so that they never cross by rounding."""
-
 
 @dataclass(frozen=True)
 class LipRow:
@@ -38,9 +35,11 @@ def _row(upper: tuple[anatomy.Point, ...], lower: tuple[anatomy.Point, ...]) -> 
 
 
 def lip_rows() -> list[LipRow]:
-    """Contact line, middle of the vermilion, vermilion border, and one row on the skin around it."""
+    """Contact line, middle of the vermilion, vermilion border.
+
+    Along the contact line both lips have vertices of their own in the same places: closed lips leave no slit.
+    """
     contact = _row(anatomy.LIP_CONTACT, anatomy.LIP_CONTACT)
-    contact.positions[:, 1] += _GAP * contact.side
     middle = _row(anatomy.LIP_UPPER_MIDDLE, anatomy.LIP_LOWER_MIDDLE)
     border = _row(anatomy.LIP_UPPER_BORDER, anatomy.LIP_LOWER_BORDER)
     return [contact, middle, border]
@@ -54,10 +53,10 @@ def cavity_rows(contact: Array) -> list[Array]:
     rows = []
     for narrow, height, depth in (
         (0.97, 1.2, 3.5),
-        (0.97, 7.5, 7.5),
-        (0.93, 13.0, 16.0),
-        (0.78, 15.0, 36.0),
-        (0.15, 0.3, 56.0),
+        (1.06, 7.5, 7.5),
+        (1.18, 13.0, 16.0),
+        (1.1, 15.0, 38.0),
+        (0.15, 0.05, 56.0),
     ):
         flatten = min(1.0, depth / 40.0)
         z = contact[:, 2] - depth * (1.0 - 0.5 * (contact[:, 0] / anatomy.LIP_CORNER_X) ** 2)
@@ -73,9 +72,9 @@ TOOTH_COLUMNS = 9
 def teeth(upper: bool) -> Array:
     """The left half of a row of teeth, [4,TOOTH_COLUMNS,3] mm: gum line in front, biting edge, gum line behind."""
     turn = np.linspace(0.0, 1.0, TOOTH_COLUMNS)
-    half_width, front = (25.0, 88.0) if upper else (23.5, 85.5)
+    half_width, front = (24.0, 88.0) if upper else (22.5, 85.5)
     x = half_width * np.sin(turn * np.pi / 2)
-    z = front - 34.0 * (1.0 - np.cos(turn * np.pi / 2))
+    z = front - 32.0 * (1.0 - np.cos(turn * np.pi / 2))
     edge, gum = (-38.8, -28.5) if upper else (-37.2, -46.5)
     inward = np.column_stack([-x / half_width, np.zeros_like(x), -np.cos(turn * np.pi / 2)])
     inward[0, 0] = 0.0

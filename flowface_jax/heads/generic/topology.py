@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
 
-from flowface_jax.heads.generic import anatomy, domain
+from flowface_jax.heads.generic import domain
 from flowface_jax.heads.generic.curves import inside_polygon
 
 Array = NDArray[np.float64]
