@@ -328,4 +328,7 @@ def _checked(
             "the head is mirrored or turned: expected x towards the subject's left, y up, z out of the face, and the "
             "landmarks in Multi-PIE order"
         )
+    nose = vertex_normals(template, triangles)[np.unique(ids[27:36])]
+    if np.median(nose[:, 2]) < 0:
+        raise InputError("the triangles are clockwise seen from outside; expected counter-clockwise: swap two corners")
     return template, triangles.astype(np.int64), SurfacePoints(ids, barycentric)

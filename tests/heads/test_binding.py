@@ -215,6 +215,12 @@ def test_a_mirrored_head_is_refused() -> None:
         bind(template * [-1, 1, 1], triangles, landmarks)
 
 
+def test_a_mesh_inside_out_is_refused() -> None:
+    template, triangles, landmarks = _inputs()
+    with pytest.raises(InputError, match="counter-clockwise"):
+        bind(template, triangles[:, ::-1], landmarks)
+
+
 @pytest.mark.parametrize("broken", ["nan", "no triangles", "no landmarks", "51 landmarks", "landmark ids"])
 def test_unusable_input_is_refused(broken: str) -> None:
     template, triangles, landmarks = _inputs()

@@ -4,9 +4,9 @@ Frame: x towards the subject's left, y up, z out of the face; the origin lies mi
 Frankfurt plane is level. Every point is given once, on the left half (x ≥ 0); the right half is its mirror image.
 
 The dimensions follow published adult anthropometry, averaged over the sexes: nasion-subnasale 51, subnasale-stomion
-21.5, stomion-gnathion 45, face width 135, jaw width 108, head length 193, head width 154, tragion-vertex 130,
-biocular width 89, intercanthal width 33, palpebral fissure 28 x 10, mouth width 50, nose width 35, nose protrusion 18,
-ear 62 x 35 (L. G. Farkas, Anthropometry of the Head and Face, 1994), eyeball radius 12, corneal limbus radius 5.9.
+21, stomion-gnathion 41, face width 138, jaw width 111, head length 190, head width 154, tragion-vertex 131, biocular
+width 89, intercanthal width 34, palpebral fissure 28 x 10, mouth width 50, nose width 35, nose protrusion 17, ear
+61 x 35 (L. G. Farkas, Anthropometry of the Head and Face, 1994), eyeball radius 12, corneal limbus radius 5.9.
 """
 
 from __future__ import annotations

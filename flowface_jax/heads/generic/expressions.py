@@ -138,7 +138,7 @@ def _thin_lips(fields: HeadFields) -> Array:
     """Vermilion drawn towards the contact line and back, contact unmoved in height."""
     above = np.clip(_height_above_contact(fields), -9.0, 9.0)
     weight = _lips(fields, 16.0, 8.0)
-    return weight[:, None] * np.column_stack([np.zeros_like(above), -0.3 * above, -1.8 + 0.0 * above])
+    return weight[:, None] * np.column_stack([np.zeros_like(above), -0.3 * above, np.full_like(above, -1.8)])
 
 
 def _press(fields: HeadFields) -> Array:

@@ -1,0 +1,62 @@
+"""Imports go one way, so that a part can be read, used and tested without what is built on it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "flowface_jax"
+
+LAYERS = [
+    {"errors", "conventions", "storage", "pytrees", "reporting"},
+    {"assets"},
+    {"heads", "cameras"},
+    {"alignment"},
+    {"network"},
+    {"aligners", "fitting", "synthesis"},
+    {"training", "evaluation", "exporting", "viewing"},
+    {"pipeline", "diagnosis"},
+    {"demo"},
+    {"cli"},
+]
+"""From the ground up; a part may import from lower layers and from itself."""
+
+FORBIDDEN = {("fitting", "network"), ("fitting", "aligners"), ("heads", "cameras"), ("cameras", "heads")}
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+
+
+def _part(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def _imported_parts(path: Path) -> set[str]:
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+            if node.module == "flowface_jax":
+                names = [f"flowface_jax.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        parts |= {name.split(".")[1] for name in names if name.startswith("flowface_jax.")}
+    return parts
+
+
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_below(path):
+    own = _part(path)
+    for other in _imported_parts(path) - {own}:
+        assert LEVEL[other] <= LEVEL[own], f"{own} imports {other}, which is built on top of it"
+        assert (own, other) not in FORBIDDEN, f"{own} must not know {other}"
+
+
+def test_every_part_has_a_place():
+    assert {_part(path) for path in MODULES} <= set(LEVEL)
