@@ -316,7 +316,7 @@ NOSTRIL_RIM: Final[tuple[Point, ...]] = (
 NOSTRIL_DEPTH: Final[float] = 8.0
 
 # Auricle in its own plane: (backward, upward), from the top of its attachment over the helix to the lobe and tragus.
-EAR_ORIGIN: Final[Point] = (70.0, 0.0, 2.0)
+EAR_ORIGIN: Final[Point] = (70.5, 11.0, 1.0)
 EAR_FLARE_DEGREES: Final[float] = 24.0
 EAR_TILT_DEGREES: Final[float] = 12.0
 EAR_CENTRE: Final[tuple[float, float]] = (10.5, -2.0)

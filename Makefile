@@ -1,0 +1,44 @@
+# Everything from nothing: each target makes the virtual environment it needs, then does its job.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test peers lint format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/flowface demo --out output/demo --overwrite
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+peers: $(VENV)/.installed-peers
+	$(BIN)/python -m pytest -o addopts="-q --import-mode=importlib" tests/peers
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) output build *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "flowface needs Python 3.11 to 3.13; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev,mediapipe]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-peers: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev,mediapipe,peers]'
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
