@@ -17,6 +17,8 @@ from flowface_jax.heads.model import HeadModel, vertices
 FRAMES_PER_SECOND = 30.0
 FACE_DISTANCE = 0.7
 """Metres from the cameras to the head."""
+LOOKED_AT = (0.0, 0.0, 0.06)
+"""Metres, in the head's frame: the point behind the nose at which the cameras are aimed."""
 FACE_WIDTH = 0.15
 """Metres; a face of this width spans `face_px` pixels."""
 SPEECH_SHAPES = {
@@ -55,7 +57,7 @@ class Performance:
 
 
 def make_performance(
-    head: HeadModel, seed: int, frames: int, cameras: int, image_px: int = 768, face_px: float = 512.0
+    head: HeadModel, seed: int, frames: int, cameras: int, image_px: int = 1024, face_px: float = 512.0
 ) -> Performance:
     """A random person of the model's population, turning the head, speaking and blinking before `cameras` cameras."""
     random = np.random.default_rng(seed)
@@ -151,7 +153,8 @@ def _rig(count: int, image_px: int, face_px: float, random: np.random.Generator)
         # From head axes (y up, z out of the face) to a camera in front of it (y down, z forward).
         rotation = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler("xy", [p, y]).as_matrix()
         rotations.append(rotation)
-        translations.append(np.asarray([*random.uniform(-0.01, 0.01, 2), FACE_DISTANCE + random.uniform(-0.1, 0.1)]))
+        aside = [*random.uniform(-0.01, 0.01, 2), FACE_DISTANCE + random.uniform(-0.05, 0.05)]
+        translations.append(np.asarray(aside) - rotation @ np.asarray(LOOKED_AT))
     focal = face_px / FACE_WIDTH * FACE_DISTANCE * (1.0 + random.uniform(-0.05, 0.05, count))
     size = np.full((count, 2), image_px)
     return make_cameras(focal, size / 2.0, rotations, translations, size)

@@ -86,7 +86,7 @@ def overlay_frames(
                     std_px=alignment.std[c, f] if seen else None,
                     caption=fallen,
                     warning="; ".join(reasons),
-                    mesh_opacity=0.45 * min(1.0, WIREFRAME_TRIANGLES / max(len(triangles), 1)) ** 0.5,
+                    mesh_opacity=0.3 * min(1.0, WIREFRAME_TRIANGLES / max(len(triangles), 1)) ** 0.5,
                 )
             )
         if not views:

@@ -135,7 +135,7 @@ def test_counts_and_sizes_that_differ_are_refused(alignment, head, performance):
     one = make_cameras([500.0], [[64.0, 64.0]], np.eye(3)[None], [[0.0, 0.0, 1.0]], [[128, 128]])
     with pytest.raises(InputError, match=r"2 camera\(s\), the calibration 1"):
         fit(alignment, head, one)
-    with pytest.raises(InputError, match="768 x 768 px, the calibration is for 128 x 128"):
+    with pytest.raises(InputError, match="1024 x 1024 px, the calibration is for 128 x 128"):
         fit(_single(alignment), head, one)
     with pytest.raises(InputError, match=r"shape \[\d+, 3\] in metres"):
         fit(alignment, head, neutral_template=np.zeros((3, 3)))

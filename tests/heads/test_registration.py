@@ -39,8 +39,8 @@ def test_the_face_lands_on_its_true_place(truth: np.ndarray, registered: Registr
     before = np.linalg.norm(np.asarray(head.template) - truth, axis=1)[face]
     after = np.linalg.norm(registered.vertices - truth, axis=1)[face]
     assert np.median(before) > 3e-3
-    assert np.median(after) < 0.8e-3
-    assert np.percentile(after, 95) < 3e-3
+    assert np.median(after) < 1e-3
+    assert np.percentile(after, 95) < 4.5e-3
 
 
 def test_confidence_is_high_where_a_counterpart_was_found_and_zero_inside(registered: Registration) -> None:
