@@ -17,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=("head", "alignment", "cameras"), help="what the file holds")
     parser.add_argument("source", metavar="IN", help="foreign file or folder")
     parser.add_argument("target", metavar="OUT", help="own file: .npz for heads and alignments, .json for cameras")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the reader, e.g. masks=FLAME_masks.pkl or identity_size=100 for heads; repeatable",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
 
@@ -28,9 +35,25 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"{target}: expected a name that ends in {suffix}")
     if target.exists() and not options.overwrite:
         raise InputError(f"{target} is there already; name another file, or pass --overwrite")
+    reader_options = dict(_parsed(item) for item in options.option)
     if options.kind == "head":
-        save_head(load_head(options.source), target)
+        save_head(load_head(options.source, **reader_options), target)
     elif options.kind == "alignment":
+        if reader_options:
+            raise InputError("alignments are read without options")
         load_alignment(options.source).save(target)
     else:
-        load_cameras(options.source).cameras.save(target)
+        load_cameras(options.source, **reader_options).cameras.save(target)
+
+
+def _parsed(item: str) -> tuple[str, str | int | float]:
+    """One NAME=VALUE, numbers as numbers."""
+    name, separator, text = item.partition("=")
+    if not separator or not name:
+        raise InputError(f"--option: expected NAME=VALUE, found '{item}'")
+    for number in (int, float):
+        try:
+            return name, number(text)
+        except ValueError:
+            continue
+    return name, text
