@@ -63,7 +63,7 @@ def _row(head: str, clip: str, result: object, jitter: float, seconds: float) ->
 
 def _table(rows: list[dict[str, object]]) -> str:
     lines = [
-        "| head | clip | frames | median % | 90th % | jitter px | focal / width (±) | flagged | align s | fit s | all s |",
+        "| head | clip | frames | median % | 90th % | jitter px | focal / width (±) | flagged | align s | fit s | s |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flowface_jax.cameras.model import make_cameras
+from flowface_jax.demo import first_camera
 from flowface_jax.errors import InputError
 from flowface_jax.fitting import adamw
 from flowface_jax.fitting.config import FitConfig
@@ -38,17 +39,6 @@ def alignment(head, performance):
 @pytest.fixture(scope="module")
 def track(alignment, head):
     return fit(alignment, head, config=QUICK)
-
-
-def _single(alignment):
-    return dataclasses.replace(
-        alignment,
-        mean=alignment.mean[:1],
-        std=alignment.std[:1],
-        valid=alignment.valid[:1],
-        image_size=alignment.image_size[:1],
-        camera_names=alignment.camera_names[:1],
-    )
 
 
 def test_the_same_input_gives_the_same_bytes(alignment, head, track, tmp_path):
@@ -105,12 +95,12 @@ def test_clips_of_nearby_lengths_share_one_compiled_loop(alignment, head):
 
 
 def test_energy_falls_and_convergence_is_reported(alignment, head):
-    finished = fit(_single(alignment), head, config=FitConfig(plateau_tolerance=1e-2))
+    finished = fit(first_camera(alignment), head, config=FitConfig(plateau_tolerance=1e-2))
     history = finished.energy_history
     assert finished.summary["solver"]["converged"]
     assert finished.summary["solver"]["steps"] == len(history) < FitConfig().max_steps
     assert history[-1] < history[0]
-    assert not fit(_single(alignment), head, config=FitConfig(max_steps=5)).summary["solver"]["converged"]
+    assert not fit(first_camera(alignment), head, config=FitConfig(max_steps=5)).summary["solver"]["converged"]
 
 
 def test_an_unobservable_focal_length_is_said_and_a_known_one_is_not(head):
@@ -136,7 +126,7 @@ def test_counts_and_sizes_that_differ_are_refused(alignment, head, performance):
     with pytest.raises(InputError, match=r"2 camera\(s\), the calibration 1"):
         fit(alignment, head, one)
     with pytest.raises(InputError, match="1024 x 1024 px, the calibration is for 128 x 128"):
-        fit(_single(alignment), head, one)
+        fit(first_camera(alignment), head, one)
     with pytest.raises(InputError, match=r"shape \[\d+, 3\] in metres"):
         fit(alignment, head, neutral_template=np.zeros((3, 3)))
 

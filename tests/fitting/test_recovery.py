@@ -1,4 +1,4 @@
-"""The fit finds known truth: the promises of accuracy, with calibrated, uncalibrated and single cameras and outliers."""
+"""The fit finds known truth with calibrated, uncalibrated and single cameras, and with outliers."""
 
 from __future__ import annotations
 
