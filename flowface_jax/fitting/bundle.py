@@ -251,16 +251,21 @@ def _step(
     return step_s, -eliminated[..., -1] - eliminated[..., :-1] @ step_s
 
 
-def shared_covariance(observations: BundleObservations, state: BundleState, freedom: Freedom) -> np.ndarray:
+def shared_covariance(
+    observations: BundleObservations, state: BundleState, freedom: Freedom, share: float
+) -> np.ndarray:
     """Posterior covariance [B,B] of the shared unknowns (identity, log focal, camera poses, in this order), everything
-    else free; the observation noise is taken as the larger of σ and of what the residuals show.
+    else free; the observation noise is taken as the larger of σ and of what the residuals show, and every observation
+    counts as `share` of one.
     """
     scale = _robust_scale(observations, state)
     residual, _, _ = _jacobians(observations, state, freedom, scale)
     observed = np.abs(residual[residual != 0])
     # 0.6745: median of |x| for a unit normal.
     inflation = max(1.0, float(np.median(observed)) / 0.6745) ** 2 if observed.size else 1.0
-    loosened = dataclasses.replace(freedom, prior_weight=freedom.prior_weight * inflation)
+    inflation /= share
+    # Scaling the priors up and the result down is the same as scaling the observations' weight down.
+    loosened = dataclasses.replace(freedom, prior_weight=freedom.prior_weight * inflation, focal_prior_std=0.0)
     system = _normal_equations(observations, state, loosened, state.focal, scale)
     h_ff = _damped(system.h_ff, 0.0)
     reduced = system.h_ss - (system.h_fs.transpose(0, 2, 1) @ np.linalg.solve(h_ff, system.h_fs)).sum(0)

@@ -30,10 +30,11 @@ class FitConfig:
     identity_prior: "per_image" counts ‖β‖² once per observed image, "once" a single time, as in the paper. Most of
         what is wrong with an alignment of one person is wrong in every frame alike, so evidence for identity does
         not grow with the length of the clip as a plain sum pretends, and a long clip would drown the prior.
-    temporal_weight: λ_temp, 1/m², per vertex of FLAME. At 200 a whole head that accelerates by 0.7 mm per frame² pays as
-        much as one point that is one σ off. Real heads that are shaken accelerate by 20 mm per frame² at 25 fps: ten
-        times this weight makes such a track lag, a tenth of it leaves more of the observations' noise in slow ones.
-    neutral_weight: λ_MICA, 1/m². 5e4 trusts a given neutral template to about 3 mm per vertex.
+    temporal_weight: λ_temp, 1/m², per vertex of FLAME. At 200 a whole head that accelerates by 0.7 mm per frame² pays
+        as much as one point that is one σ off. Real heads that are shaken accelerate by 20 mm per frame² at 25 fps:
+        ten times this weight makes such a track lag.
+    neutral_weight: λ_MICA, 1/m², per vertex of FLAME, counted as identity_prior says. At 5e4 a neutral head that is
+        1 mm off all over pays as much as 500 points that are one σ off.
     offset_weight: λ_deform, 1/m². 2e5 lets offsets reach about 1.5 mm where several views agree.
     robust: kernel on E_A; "none" is the paper's square. robust_scale: in standard deviations, where it starts to bend.
     temporal_vertices: E_temp is evaluated on this many evenly spread vertices and scaled up; 0 = every vertex.

@@ -129,7 +129,9 @@ def temporal_term(problem: FitProblem, weights: EnergyWeights, world: jax.Array)
 
 
 def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights) -> jax.Array:
-    """E_MICA = λ ‖M_neutral − M_MICA‖² over all vertices, offsets included, counted as FLAME's number of vertices."""
+    """E_MICA = λ n ‖M_neutral − M_MICA‖² over all vertices, offsets included, counted as if as many as FLAME's;
+    n = problem.identity_scale, as for the identity prior.
+    """
     if problem.neutral_residual.shape[0] == 0:
         return jnp.zeros(())
     size = parameters.identity.shape[0]
@@ -137,4 +139,5 @@ def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWei
         difference = problem.neutral_residual + problem.neutral_basis[..., :size] @ parameters.identity
     # A vertex that is evaluated several times has the same offset in each place, so setting is enough.
     difference = difference + jnp.zeros_like(difference).at[problem.vertex_ids].set(parameters.offsets)
-    return weights.neutral * FLAME_VERTICES / difference.shape[0] * jnp.sum(difference**2)
+    scale = problem.identity_scale * FLAME_VERTICES / difference.shape[0]
+    return weights.neutral * scale * jnp.sum(difference**2)

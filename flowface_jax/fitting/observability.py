@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from flowface_jax.fitting.bundle import BundleObservations, BundleState, Freedom, shared_covariance
 
-MAXIMUM_FRAMES = 12
-UNOBSERVABLE = 0.08
+INDEPENDENT_FRAMES = 4
+INDEPENDENT_POINTS = 30
+"""How much one camera's observations of one face are worth, however many frames and points there are: what is wrong
+with an alignment is nearly the same in neighbouring points and in all frames. Chosen so that the focal lengths which two
+different head models find in the same clip agree within the standard deviations stated for them.
+"""
+
+UNOBSERVABLE = 0.1
 """Relative standard deviation of a focal length above which it counts as not observed (depth is as uncertain)."""
 
 
 def focal_standard_deviation(observations: BundleObservations, state: BundleState, freedom: Freedom) -> np.ndarray:
     """Relative standard deviation of each focal length [C] (0 where it is known), from the images and the head prior.
 
-    Gauss-Newton posterior on a dozen well-spread frames with identity, expressions, poses and cameras free and without
-    the weak focal prior. More frames of one face add little: what is wrong with them is wrong in all alike.
+    Gauss-Newton posterior on a few well-spread frames with identity, expressions, poses and cameras free, without the
+    weak focal prior, counting INDEPENDENT_POINTS an image.
     """
     cameras = len(state.focal)
     if not freedom.focal:
         return np.zeros(cameras)
     seen = np.flatnonzero((observations.weights > 0).any(axis=(0, 2)))
-    frames = seen[np.unique(np.linspace(0, len(seen) - 1, MAXIMUM_FRAMES).round().astype(int))]
-    covariance = shared_covariance(observations.of_frames(frames), state.of_frames(frames), freedom)
+    frames = seen[np.unique(np.linspace(0, len(seen) - 1, INDEPENDENT_FRAMES).round().astype(int))]
+    few = observations.of_frames(frames)
+    share = min(1.0, INDEPENDENT_POINTS / max(int((few.weights > 0).sum(-1).max()), 1))
+    freedom = dataclasses.replace(freedom, identity_scale=min(freedom.identity_scale, float(len(frames) * cameras)))
+    covariance = shared_covariance(few, state.of_frames(frames), freedom, share)
     first = len(state.identity) if freedom.identity else 0
     count = 1 if freedom.shared_focal else cameras
     variance = np.diag(covariance)[first : first + count]

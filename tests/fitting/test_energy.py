@@ -114,14 +114,15 @@ def test_temporal_term_is_the_loop_over_equation_14(setting):
 
 
 def test_neutral_term_is_the_distance_to_the_given_head(setting):
-    head, _, problem, parameters, offsets, neutral = setting
+    head, alignment, problem, parameters, offsets, neutral = setting
     seen = np.zeros_like(offsets)
     rows = np.asarray(problem.vertex_ids)
     seen[rows] = offsets[rows]
     shape = np.asarray(vertices(head, parameters.identity, jnp.zeros(head.expression_size)), np.float64)
     template = np.asarray(head.template, np.float64)
     centred = shape - template.mean(0) + seen - (neutral - neutral.mean(0))
-    expected = CONFIG.neutral_weight * FLAME_VERTICES / head.vertex_count * np.sum(centred**2)
+    images = int(alignment.valid.sum())
+    expected = CONFIG.neutral_weight * images * FLAME_VERTICES / head.vertex_count * np.sum(centred**2)
     np.testing.assert_allclose(
         float(energy(parameters, problem, EnergyWeights.of(CONFIG)).neutral), expected, rtol=1e-4
     )

@@ -4,11 +4,12 @@ Frame: x towards the subject's left, y up, z out of the face; the origin lies mi
 Frankfurt plane is level. Every point is given once, on the left half (x ≥ 0); the right half is its mirror image.
 
 The dimensions are of the order of published adult anthropometry, averaged over the sexes: nasion-subnasale 51,
-subnasale-stomion 21, stomion-gnathion 41, face width 138, jaw width 111, head length 190, head width 154, tragion-vertex 131, biocular
-width 89, intercanthal width 34, palpebral fissure 28 x 10, mouth width 50, nose width 35, nose protrusion 17, ear
-61 x 35 (as tabulated by L. G. Farkas, Anthropometry of the Head and Face, 1994; rounded, not checked figure by
-figure), eyeball radius 12, corneal limbus radius 5.9. The points were placed by hand to meet them, and moved by hand
-while the surface was compared with the neutral head of ICT-FaceKit; no vertex of that or any other mesh is taken.
+subnasale-stomion 21, stomion-gnathion 41, face width 138, jaw width 111, head length 190, head width 154,
+tragion-vertex 131, biocular width 89, intercanthal width 34, palpebral fissure 28 x 10, mouth width 50, nose width
+35, nose protrusion 17, ear 61 x 35 (as tabulated by L. G. Farkas, Anthropometry of the Head and Face, 1994; rounded,
+not checked figure by figure), eyeball radius 12, corneal limbus radius 5.9. The points were placed by hand to meet
+them, and moved by hand while the surface was compared with the neutral head of ICT-FaceKit; no vertex of that or any
+other mesh is taken.
 """
 
 from __future__ import annotations
