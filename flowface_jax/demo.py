@@ -121,7 +121,7 @@ def compare(track: Track, performance: Performance, head: HeadModel) -> dict[str
 
 def world_vertices(track: Track, head: HeadModel) -> np.ndarray:
     """Vertices of every frame in the world: [F,V,3] m."""
-    return np.stack([np.asarray(track.world_vertices(head, f)) for f in range(track.frame_count)])
+    return np.stack([np.asarray(world) for world in track.each_world_vertices(head)])
 
 
 def results_text(results: dict[str, Any]) -> str:

@@ -18,8 +18,8 @@ def jitter_px(track: Track, head: HeadModel, region: str = "face", camera: int =
     observed = np.asarray(track.observed).any(0)
     total, count = 0.0, 0
     window: list[np.ndarray] = []
-    for f in range(track.frame_count):
-        window = [*window[-2:], np.asarray(track.image_vertices(head, f))[camera, wanted]]
+    for f, world in enumerate(track.each_world_vertices(head)):
+        window = [*window[-2:], np.asarray(track.cameras.project(world))[camera, wanted]]
         if len(window) == 3 and observed[f - 2 : f + 1].all():
             total += float(((window[0] - 2 * window[1] + window[2]) ** 2).sum(-1).mean())
             count += 1

@@ -25,7 +25,7 @@ from flowface_jax.fitting.initialise import freedom_of, initialise, observations
 from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters, assemble
 from flowface_jax.fitting.problem import FitProblem, make_problem
-from flowface_jax.fitting.quality import frame_flags, point_residuals, summarise
+from flowface_jax.fitting.quality import Quality, frame_flags, point_residuals, summarise
 from flowface_jax.fitting.track import Track, head_digest
 from flowface_jax.heads.model import HeadModel
 
@@ -172,48 +172,17 @@ def _make_track(
     parameters: Parameters,
     timings: dict[str, float],
 ) -> Track:
+    """Everything in the user's terms: full vertices, real frames, axis-angle, with residuals and the record."""
     real = alignment.frame_count
-    distance = point_residuals(parameters, problem)[:, :real]
-    quality = summarise(distance, alignment)
+    quality = summarise(point_residuals(parameters, problem)[:, :real], alignment)
     focal_std = _focal_std(alignment, head, cameras, config, chart.layout, parameters)
-    note = focal_note(focal_std, alignment.camera_names)
-    final = make_cameras(
-        np.asarray(parameters.focal),
-        np.asarray(problem.principal_point),
-        np.asarray(parameters.camera_rotation),
-        np.asarray(parameters.camera_translation),
-        alignment.image_size,
-        alignment.camera_names,
-    )
+    record = _record(alignment, head, config, chart.layout, solution, quality, focal_std)
+    record |= {"cameras_known": cameras is not None, "timings": timings}
     offsets = np.zeros((head.vertex_count, 3), np.float32)
     offsets[np.asarray(problem.vertex_ids)] = np.asarray(parameters.offsets)
     joints = np.zeros((real, head.joint_count, 3), np.float32)
     if parameters.joint_rotations.shape[1]:
         joints = np.asarray(parameters.joint_rotations)[:real]
-    record = {
-        "head": {
-            "name": head.name,
-            "digest": head_digest(head),
-            "vertices": head.vertex_count,
-            "licence": head.licence,
-        },
-        "alignment": {"source": alignment.source, "point_set": alignment.point_set, "points": alignment.point_count},
-        "cameras_known": cameras is not None,
-        "settings": dataclasses.asdict(config),
-        "layout": dataclasses.asdict(chart.layout),
-        "solver": {
-            "name": "adamw",
-            "steps": len(solution.history),
-            "converged": solution.converged,
-            "energy": {f.name: float(getattr(solution.terms, f.name)) for f in dataclasses.fields(solution.terms)},
-        },
-        "focal_relative_std": [float(s) for s in focal_std],
-        "notes": [note] if note else [],
-        "flags": frame_flags(quality, alignment),
-        "residual": quality.as_record(),
-        "timings": timings,
-        "versions": versions(),
-    }
     return Track(
         identity=_padded(np.asarray(parameters.identity), head.identity_size),
         expression=_padded(np.asarray(parameters.expression)[:real], head.expression_size),
@@ -221,7 +190,14 @@ def _make_track(
         head_rotation=_rotation_vectors(np.asarray(parameters.head_rotation)[:real]),
         head_translation=np.asarray(parameters.head_translation)[:real],
         offsets=offsets,
-        cameras=final,
+        cameras=make_cameras(
+            np.asarray(parameters.focal),
+            np.asarray(problem.principal_point),
+            np.asarray(parameters.camera_rotation),
+            np.asarray(parameters.camera_translation),
+            alignment.image_size,
+            alignment.camera_names,
+        ),
         observed=alignment.valid.copy(),
         residual_px=quality.median_px,
         residual_p90_px=quality.p90_px,
@@ -231,6 +207,42 @@ def _make_track(
         energy_history=solution.history,
         record=json.dumps(record, sort_keys=True),
     )
+
+
+def _record(
+    alignment: Alignment,
+    head: HeadModel,
+    config: FitConfig,
+    layout: Layout,
+    solution: Solution,
+    quality: Quality,
+    focal_std: np.ndarray,
+) -> dict[str, Any]:
+    """What made the track and how far to trust it."""
+    note = focal_note(focal_std, alignment.camera_names)
+    terms = {f.name: float(getattr(solution.terms, f.name)) for f in dataclasses.fields(solution.terms)}
+    return {
+        "head": {
+            "name": head.name,
+            "digest": head_digest(head),
+            "vertices": head.vertex_count,
+            "licence": head.licence,
+        },
+        "alignment": {"source": alignment.source, "point_set": alignment.point_set, "points": alignment.point_count},
+        "settings": dataclasses.asdict(config),
+        "layout": dataclasses.asdict(layout),
+        "solver": {
+            "name": "adamw",
+            "steps": len(solution.history),
+            "converged": solution.converged,
+            "energy": terms,
+        },
+        "focal_relative_std": [float(s) for s in focal_std],
+        "notes": [note] if note else [],
+        "flags": frame_flags(quality, alignment),
+        "residual": quality.as_record(),
+        "versions": versions(),
+    }
 
 
 def _focal_std(

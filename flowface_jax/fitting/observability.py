@@ -10,9 +10,10 @@ from flowface_jax.fitting.bundle import BundleObservations, BundleState, Freedom
 
 INDEPENDENT_FRAMES = 4
 INDEPENDENT_POINTS = 30
-"""How much one camera's observations of one face are worth, however many frames and points there are: what is wrong
-with an alignment is nearly the same in neighbouring points and in all frames. Chosen so that the focal lengths which two
-different head models find in the same clip agree within the standard deviations stated for them.
+"""How much one camera's observations of one face are worth, however many frames and points there are.
+
+What is wrong with an alignment is nearly the same in neighbouring points and in all frames. Chosen so that the focal
+lengths which two different head models find in the same clip agree within the standard deviations stated for them.
 """
 
 UNOBSERVABLE = 0.1

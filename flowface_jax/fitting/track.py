@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,19 @@ class Track:
         return json.loads(self.record)
 
     def local_vertices(self, head: HeadModel, frame: int) -> jax.Array:
-        """Vertices in the head's own frame: [V,3] m. Raises InputError for a head of other sizes."""
+        """Vertices in the head's own frame: [V,3] m. Raises InputError for another head than the track's."""
         self._check(head)
-        return _posed(head, self.identity, self.expression[frame], self.joint_rotations[frame], self.offsets)
+        return self._local(head, frame)
 
     def world_vertices(self, head: HeadModel, frame: int) -> jax.Array:
-        """Vertices in the world (equation 9): [V,3] m."""
-        rotation = jaxlie.SO3.exp(jnp.asarray(self.head_rotation[frame])).as_matrix()
-        local = self.local_vertices(head, frame)
-        return jnp.matmul(local, rotation.T, precision="highest") + self.head_translation[frame]
+        """Vertices in the world (equation 9): [V,3] m. Raises InputError as `local_vertices` does."""
+        return self._to_world(self.local_vertices(head, frame), frame)
+
+    def each_world_vertices(self, head: HeadModel) -> Iterator[jax.Array]:
+        """The world vertices [V,3] m of every frame in turn, the head checked once."""
+        self._check(head)
+        for frame in range(self.frame_count):
+            yield self._to_world(self._local(head, frame), frame)
 
     def image_vertices(self, head: HeadModel, frame: int) -> jax.Array:
         """Vertices in every camera's image: [C,V,2] px."""
@@ -122,6 +127,13 @@ class Track:
         fields = {field: arrays[stored] for field, stored in _STORED.items()}
         text = {key: value for key, value in record.items() if key not in ("format", "conventions")}
         return Track(cameras=cameras, record=json.dumps(text, sort_keys=True), **fields)
+
+    def _local(self, head: HeadModel, frame: int) -> jax.Array:
+        return _posed(head, self.identity, self.expression[frame], self.joint_rotations[frame], self.offsets)
+
+    def _to_world(self, local: jax.Array, frame: int) -> jax.Array:
+        rotation = jaxlie.SO3.exp(jnp.asarray(self.head_rotation[frame])).as_matrix()
+        return jnp.matmul(local, rotation.T, precision="highest") + self.head_translation[frame]
 
     def _check(self, head: HeadModel) -> None:
         expected = (len(self.offsets), self.expression.shape[1], self.joint_rotations.shape[1])

@@ -11,6 +11,7 @@ import numpy as np
 
 from flowface_jax.aligners.frames import FrameSource
 from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.cameras.model import Cameras
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.viewing.overlay import draw_overlay
@@ -20,6 +21,7 @@ from flowface_jax.viewing.visibility import visible_triangles
 
 WIREFRAME_TRIANGLES = 9000
 """A finer mesh is drawn fainter: its lines would hide the face."""
+OPACITY = 0.3
 FALLBACK_RATE = 25.0
 
 
@@ -50,58 +52,55 @@ def overlay_frames(
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """The pictures of `write_overlay`, one at a time: [H,W,3] RGB uint8."""
-    flags = {flag["frame"]: flag["reasons"] for flag in track.summary.get("flags", [])}
+    flags = {flag["frame"]: "; ".join(flag["reasons"]) for flag in track.summary.get("flags", [])}
     surface = alignment.points_on(head)
     triangles = _drawn_triangles(head)
-    iterators = [iter(source) for source in sources]
-    last: list[np.ndarray | None] = [None] * len(sources)
-    for f in range(track.frame_count):
-        world = track.world_vertices(head, f)
-        pixels, points, depth = (
-            np.asarray(a) for a in _projected(track, world, surface.vertex_ids, surface.barycentric)
-        )
-        views = []
-        for c, iterator in enumerate(iterators):
-            frame = next(iterator, None)
-            if frame is not None:
-                image = frame.image
-                if undistort is not None and undistort[c] is not None:
-                    image = undistort[c](image)
-                last[c] = image
-            elif last[c] is not None:
-                last[c] = np.zeros_like(last[c])
-            if last[c] is None:
-                continue
-            reasons = flags.get(int(alignment.frame_ids[f]), [])
+    opacity = OPACITY * min(1.0, WIREFRAME_TRIANGLES / max(len(triangles), 1)) ** 0.5
+    straighten = undistort or [None] * len(sources)
+    views = zip(*(_pictures(s, u, track.frame_count) for s, u in zip(sources, straighten, strict=True)), strict=True)
+    for f, (world, images) in enumerate(zip(track.each_world_vertices(head), views, strict=True)):
+        projected = _projected(track.cameras, world, surface.vertex_ids, surface.barycentric)
+        pixels, points, depth = (np.asarray(array) for array in projected)
+        number = int(alignment.frame_ids[f])
+        drawn = []
+        for c, image in enumerate(images):
             seen = bool(alignment.valid[c, f])
-            fallen = f"frame {int(alignment.frame_ids[f])}"
-            views.append(
+            drawn.append(
                 draw_overlay(
-                    last[c],
+                    image,
                     mesh_px=pixels[c] if alignment.valid[:, f].any() else None,
                     triangles=triangles,
                     visible=visible_triangles(pixels[c], depth[c], triangles),
                     observed_px=alignment.mean[c, f] if seen else None,
                     points_px=points[c] if seen else None,
                     std_px=alignment.std[c, f] if seen else None,
-                    caption=fallen,
-                    warning="; ".join(reasons),
-                    mesh_opacity=0.3 * min(1.0, WIREFRAME_TRIANGLES / max(len(triangles), 1)) ** 0.5,
+                    caption=f"frame {number}",
+                    warning=flags.get(number, ""),
+                    mesh_opacity=opacity,
                 )
             )
-        if not views:
-            return
-        yield views[0] if len(views) == 1 else tile_views(views)
+        yield drawn[0] if len(drawn) == 1 else tile_views(drawn)
         if progress is not None:
             progress(f + 1)
 
 
+def _pictures(
+    source: FrameSource, straighten: Callable[[np.ndarray], np.ndarray] | None, count: int
+) -> Iterator[np.ndarray]:
+    """`count` pictures of one camera, undistorted; black ones where it ends early."""
+    frames = iter(source)
+    width, height = source.info.size
+    for _ in range(count):
+        frame = next(frames, None)
+        image = np.zeros((height, width, 3), np.uint8) if frame is None else frame.image
+        yield image if straighten is None else straighten(image)
+
+
 @jax.jit
 def _projected(
-    track: Track, world: jax.Array, vertex_ids: jax.Array, barycentric: jax.Array
+    cameras: Cameras, world: jax.Array, vertex_ids: jax.Array, barycentric: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Vertices [C,V,2] px, observed points [C,P,2] px and vertex depths [C,V] m."""
-    cameras = track.cameras
     on_surface = jnp.einsum("pkd,pk->pd", world[vertex_ids], barycentric)
     return cameras.project(world), cameras.project(on_surface), cameras.to_camera(world)[..., 2]
 
