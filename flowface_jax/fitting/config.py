@@ -43,7 +43,7 @@ class FitConfig:
 
     Solver (the paper's): learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
     patience: steps without progress before the step is halved. plateau_tolerance: smallest relative decrease that
-        counts as progress. smallest_scale: converged once the step has shrunk to this fraction. max_steps: the limit.
+        counts as progress; outliers add a constant to the energy, so it must be small for them not to stop the fit. smallest_scale: converged once the step has shrunk to this fraction. max_steps: the limit.
     """
 
     identity: GroupMode = "shared"
@@ -71,7 +71,7 @@ class FitConfig:
     learning_rate: float = 1e-2
     weight_decay: float = 0.0
     patience: int = 30
-    plateau_tolerance: float = 1e-4
+    plateau_tolerance: float = 3e-5
     smallest_scale: float = 0.02
     max_steps: int = 3000
 

@@ -9,7 +9,7 @@ import numpy as np
 from flowface_jax.fitting.bundle import BundleObservations, BundleState, Freedom, shared_covariance
 
 INDEPENDENT_FRAMES = 4
-INDEPENDENT_POINTS = 30
+INDEPENDENT_POINTS = 6
 """How much one camera's observations of one face are worth, however many frames and points there are.
 
 What is wrong with an alignment is nearly the same in neighbouring points and in all frames. Chosen so that the focal
