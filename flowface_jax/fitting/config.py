@@ -43,7 +43,8 @@ class FitConfig:
 
     Solver (the paper's): learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
     patience: steps without progress before the step is halved. plateau_tolerance: smallest relative decrease that
-        counts as progress; outliers add a constant to the energy, so it must be small for them not to stop the fit. smallest_scale: converged once the step has shrunk to this fraction. max_steps: the limit.
+        counts as progress; outliers add a constant to the energy, so it must be small for them not to stop the fit.
+    smallest_scale: converged once the step has shrunk to this fraction. max_steps: the limit.
     """
 
     identity: GroupMode = "shared"
