@@ -26,7 +26,7 @@ from flowface_jax.fitting.observability import focal_note, focal_standard_deviat
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters, assemble
 from flowface_jax.fitting.problem import FitProblem, make_problem
 from flowface_jax.fitting.quality import Quality, frame_flags, point_residuals, summarise
-from flowface_jax.fitting.track import Track, head_digest
+from flowface_jax.fitting.track import Track, head_fingerprint
 from flowface_jax.heads.model import HeadModel
 
 Progress = Callable[[int, float, float], None]
@@ -224,7 +224,7 @@ def _record(
     return {
         "head": {
             "name": head.name,
-            "digest": head_digest(head),
+            "fingerprint": head_fingerprint(head),
             "vertices": head.vertex_count,
             "licence": head.licence,
         },

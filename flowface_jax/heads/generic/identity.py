@@ -40,9 +40,12 @@ def identity_basis(fields: HeadFields, focus: NDArray[np.bool_]) -> Array:
 
 
 def _with_fixed_signs(basis: Array) -> Array:
-    """Turn each column so that its largest entry is positive: eigenvectors have no sign of their own."""
-    largest = basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])]
-    return basis * np.where(largest < 0, -1.0, 1.0)
+    """Turn each column towards one fixed random direction: eigenvectors have no sign of their own.
+
+    The largest entry would not do: on a symmetric head it is a tie between two sides, which rounding decides.
+    """
+    direction = np.random.default_rng(0).normal(size=len(basis))
+    return basis * np.where(direction @ basis < 0, -1.0, 1.0)
 
 
 def _residual(fields: HeadFields) -> Array:
