@@ -1,0 +1,1 @@
+"""What other programs read: nothing here yet."""

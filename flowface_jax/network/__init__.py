@@ -1,0 +1,1 @@
+"""The alignment network (stage 1): nothing here yet."""

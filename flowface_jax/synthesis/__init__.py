@@ -1,0 +1,1 @@
+"""Made-up performances with exact ground truth."""

@@ -1,0 +1,1 @@
+"""Training of the alignment network: nothing here yet."""
