@@ -25,7 +25,7 @@ def head():
 
 @pytest.fixture(scope="module")
 def points(head):
-    return np.flatnonzero(np.asarray(head.vertex_weights) > 0.5)[::2]
+    return np.flatnonzero(np.asarray(head.vertex_weights) > 0.5)[::4]
 
 
 def _errors(track, performance, head, align):
