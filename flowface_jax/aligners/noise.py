@@ -45,6 +45,9 @@ IRISES = tuple(range(468, 478))
 _NEIGHBOURS = 8
 
 
+BLOCK_FRAMES = 64
+
+
 def estimate_std(
     points: np.ndarray,
     valid: np.ndarray,
@@ -136,7 +139,7 @@ def facing_cosine(points: np.ndarray, rim: tuple[int, ...] = FACE_OVAL) -> np.nd
     points = np.asarray(points, np.float64)
     neighbours = _neighbours(points)
     # Blocks of frames bound the memory: each frame needs a 3x3 matrix and nine neighbours for every point.
-    blocks = np.array_split(points, max(1, len(points) // 256))
+    blocks = np.array_split(points, -(-len(points) // BLOCK_FRAMES))
     return np.concatenate([_facing_cosine(block, neighbours, np.asarray(rim)) for block in blocks])
 
 
