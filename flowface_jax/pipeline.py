@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import time
@@ -35,18 +36,27 @@ Existing = Literal["refuse", "overwrite", "resume"]
 
 @dataclasses.dataclass(frozen=True)
 class CameraChoice:
-    """What is known of the cameras: a calibration, or one focal length in px for all, or nothing."""
+    """What is known of the cameras: a calibration, or the focal length in px of a single view, or nothing."""
 
     calibration: Calibration | None = None
     focal: float | None = None
 
     def cameras(self, image_size: np.ndarray, names: Sequence[str]) -> Cameras | None:
-        """Known cameras for views of image_size [C,2], or None. A lone focal length fixes the camera of one view."""
+        """Known cameras for views of image_size [C,2], or None. A lone focal length fixes the camera of one view.
+
+        Raises InputError for a lone focal length and several views.
+        """
         if self.calibration is not None:
             return self.calibration.cameras
-        if self.focal is None or len(image_size) > 1:
+        self.check_view_count(len(image_size))
+        if self.focal is None:
             return None
         return make_cameras([self.focal], image_size / 2.0, np.eye(3)[None], np.zeros((1, 3)), image_size, list(names))
+
+    def check_view_count(self, count: int) -> None:
+        """Raise InputError where a lone focal length is given for several views."""
+        if self.focal is not None and count > 1:
+            raise InputError(f"a single focal length serves one view, found {count}; give a calibration for several")
 
 
 def check_folder(folder: str | os.PathLike[str], existing: Existing, request: dict[str, object]) -> None:
@@ -104,7 +114,8 @@ def track(
         raise InputError(f"unknown aligner '{aligner}'; known: {', '.join(sorted(ALIGNERS))}")
     sources = [open_frames(path, frame_rate) for path in inputs]
     _check_views(sources, cameras)
-    request = _request(inputs, head, aligner, cameras, face, config)
+    request = _request(inputs, head, aligner, cameras, face, config, neutral_template)
+    request["frame_rate"] = frame_rate
     # Refuse before the minutes of aligning, but create nothing before the input has proved sound.
     check_folder(out, existing, request)
     resumed = Path(out) / ALIGNMENT_FILE
@@ -135,11 +146,8 @@ def fit_alignment(
 ) -> Track:
     """`fit` with progress bars, and the seconds of earlier stages added to the track's record."""
     reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or FitConfig()
-    bar = reporter.bar("fit", config.max_steps, "steps")
     known = cameras.cameras(alignment.image_size, alignment.camera_names)
-    if cameras.focal is not None and known is None:
-        # Several views of one known focal length: it starts the fit and stays, while the poses are found.
-        raise InputError("a single --focal serves one view; give --cameras for several")
+    bar = reporter.bar("fit", config.max_steps, "steps")
     try:
         result = fit(
             alignment,
@@ -210,6 +218,7 @@ def _undistort_frames(cameras: CameraChoice) -> list[Callable[[np.ndarray], np.n
 
 def _check_views(sources: Sequence[FrameSource], cameras: CameraChoice) -> None:
     """Counts and image sizes against the calibration, before any work. Raises InputError where they differ."""
+    cameras.check_view_count(len(sources))
     calibration = cameras.calibration
     if calibration is None:
         return
@@ -235,13 +244,19 @@ def _request(
     cameras: CameraChoice,
     face: int,
     config: FitConfig | None,
+    neutral_template: np.ndarray | None,
 ) -> dict[str, object]:
-    """What identifies the job: inputs by name and size, head, settings."""
+    """What identifies the job: inputs by name and size, head, cameras, neutral head, settings."""
+    known = None if cameras.calibration is None else cameras.calibration.cameras
+    neutral = None if neutral_template is None else np.ascontiguousarray(neutral_template).tobytes()
     return {
         "inputs": [{"name": Path(path).name, "bytes": _bytes_of(Path(path))} for path in inputs],
         "head": head.name,
         "aligner": aligner,
-        "cameras": None if cameras.calibration is None else list(cameras.calibration.cameras.names),
+        "cameras": None
+        if known is None
+        else {"names": list(known.names), "focal_px": np.asarray(known.focal).tolist()},
+        "neutral": None if neutral is None else hashlib.sha256(neutral).hexdigest(),
         "focal_px": cameras.focal,
         "face": face,
         "settings": json.loads(json.dumps(dataclasses.asdict(config or FitConfig()))),
@@ -294,7 +309,7 @@ def fit_file(
     if videos and len(videos) != alignment.camera_count:
         raise InputError(f"the alignment has {alignment.camera_count} camera(s), found {len(videos)} --video file(s)")
     sources = [open_frames(video) for video in videos]
-    request = _request([path], head, "file", cameras, 1, config)
+    request = _request([path], head, "file", cameras, 1, config, neutral_template)
     check_folder(out, existing, request)
     result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter)
     folder = prepare_folder(out, existing, request)

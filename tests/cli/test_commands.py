@@ -156,6 +156,15 @@ def test_cameras_that_do_not_fit_are_refused(alignment_file, tmp_path, capsys):
     assert main([str(a) for a in (*common, "--cameras", three, "--camera-names", "camera1")]) == 0
 
 
+def test_one_focal_length_for_several_views_is_refused_before_the_work(tmp_path, capsys):
+    films = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    for film in films:
+        _film(film, [np.full((48, 64, 3), 90, np.uint8)] * 3)
+    message = _refused(capsys, "track", *films, "--focal", "900", "--out", tmp_path / "out", "--quiet")
+    assert "a single focal length serves one view, found 2" in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_unknown_words_are_one_line_too(capsys, tmp_path, alignment_file):
     assert "unknown setting fit.speed" in _refused(
         capsys, "fit", alignment_file, "--out", tmp_path / "out", "--set", "fit.speed=1"
