@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/flowface demo --out output/demo --overwrite
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 peers: $(VENV)/.installed-peers
 	$(BIN)/python -m pytest -o addopts="-q --import-mode=importlib" tests/peers

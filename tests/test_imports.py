@@ -17,7 +17,8 @@ LAYERS = [
     {"network"},
     {"aligners", "fitting", "synthesis"},
     {"training", "evaluation", "exporting", "viewing"},
-    {"pipeline", "diagnosis"},
+    {"pipeline", "diagnosis", "texturing"},
+    {"capturing"},
     {"demo"},
     {"cli"},
 ]

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from flowface_jax.cli import convert, demo, doctor, download, fit, track
+from flowface_jax.cli import convert, demo, doctor, download, fit, synth, texture, track
 from flowface_jax.errors import FlowfaceError
 
 COMMANDS = {
     "track": track,
     "fit": fit,
+    "texture": texture,
+    "synth": synth,
     "demo": demo,
     "convert": convert,
     "download": download,

@@ -7,52 +7,57 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from flowface_jax.alignment.alignment import Alignment, make_alignment
-from flowface_jax.cameras.model import Cameras, make_cameras
+from flowface_jax.cameras.model import Cameras
 from flowface_jax.heads.model import HeadModel, vertices
+from flowface_jax.synthesis.people.acting import Acting, act, smooth
+from flowface_jax.synthesis.people.assets import PeopleAssets, make_people_assets
+from flowface_jax.synthesis.people.eyes import Gaze
+from flowface_jax.synthesis.people.faces import Face, pose_face
+from flowface_jax.synthesis.rigs import CameraMotion, arc, carry
 
 FRAMES_PER_SECOND = 30.0
-FACE_DISTANCE = 0.7
-"""Metres from the cameras to the head."""
-LOOKED_AT = (0.0, 0.0, 0.06)
-"""Metres, in the head's frame: the point behind the nose at which the cameras are aimed."""
-FACE_WIDTH = 0.15
-"""Metres; a face of this width spans `face_px` pixels."""
-SPEECH_SHAPES = {
-    "jawOpen": 0.35,
-    "mouthFunnel": 0.3,
-    "mouthPucker": 0.3,
-    "mouthSmileLeft": 0.3,
-    "mouthSmileRight": 0.3,
-    "mouthStretchLeft": 0.2,
-    "mouthStretchRight": 0.2,
-    "mouthLowerDownLeft": 0.25,
-    "mouthLowerDownRight": 0.25,
-    "mouthUpperUpLeft": 0.15,
-    "mouthUpperUpRight": 0.15,
-    "browInnerUp": 0.3,
-    "browOuterUpLeft": 0.2,
-    "browOuterUpRight": 0.2,
-    "browDownLeft": 0.2,
-    "browDownRight": 0.2,
-}
-"""Typical amplitude of the ARKit shapes that a talking face mixes."""
+IDENTITY_LIMIT = 2.5
+"""Largest identity coefficient of a performer, in standard deviations of the population."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Performance:
-    """The truth. identity: [S]. expression: [F,E]. head_rotation: [F,3,3], head_translation: [F,3] m, head-to-world.
-    cameras: C cameras looking at the head. world: [F,V,3] m vertices.
+class Motion:
+    """The truth of a performance. Rotations are matrices, translations in m.
+
+    identity: [S]. expression: [F,E]. joint_rotations: [F,K,3] axis-angle, rad. head_rotation: [F,3,3] and
+    head_translation: [F,3], head-to-world. torso_rotation: [F,3,3] and torso_translation: [F,3], the same for a torso
+    modelled in the head's frame. room_rotation: [F,3,3] and room_translation: [F,3], room-to-world. cameras: C cameras
+    looking at the head. frame_rate: 1/s.
+
+    Cameras never move in the world. Where the rig is carried about, the world is the rig's frame: head, torso and room
+    (with its lights and its background) move in it. So one file format serves still and moving cameras, and what the
+    images alone can tell is what is stored.
     """
 
     identity: np.ndarray
     expression: np.ndarray
+    joint_rotations: np.ndarray
     head_rotation: np.ndarray
     head_translation: np.ndarray
+    torso_rotation: np.ndarray
+    torso_translation: np.ndarray
+    room_rotation: np.ndarray
+    room_translation: np.ndarray
     cameras: Cameras
+    frame_rate: float
+
+    @property
+    def frame_count(self) -> int:
+        return len(self.expression)
+
+
+@dataclasses.dataclass(frozen=True)
+class Performance(Motion):
+    """A motion with all its vertices. world: [F,V,3] m."""
+
     world: np.ndarray
 
 
@@ -60,16 +65,70 @@ def make_performance(
     head: HeadModel, seed: int, frames: int, cameras: int, image_px: int = 1024, face_px: float = 512.0
 ) -> Performance:
     """A random person of the model's population, turning the head, speaking and blinking before `cameras` cameras."""
+    motion = make_motion(head, seed, frames, cameras, image_px, face_px)
+    identity = jnp.asarray(motion.identity, jnp.float32)
+    local = np.asarray(
+        _posed_vertices(head, identity, jnp.asarray(motion.expression), jnp.asarray(motion.joint_rotations))
+    )
+    world = np.einsum("fij,fvj->fvi", motion.head_rotation, local) + motion.head_translation[:, None]
+    fields = {field.name: getattr(motion, field.name) for field in dataclasses.fields(motion)}
+    return Performance(**fields, world=world)
+
+
+def make_motion(
+    head: HeadModel,
+    seed: int,
+    frames: int,
+    cameras: int,
+    image_px: int = 1024,
+    face_px: float = 512.0,
+    frame_rate: float = FRAMES_PER_SECOND,
+    camera_motion: CameraMotion = "still",
+    spread: float = 1.0,
+) -> Motion:
+    """The motion alone, whatever the size of the mesh. spread: of the identity, in the population's.
+
+    The same arguments give the same motion; more frames of one seed are another motion.
+    """
     random = np.random.default_rng(seed)
-    identity = random.normal(size=head.identity_size).clip(-2.5, 2.5)
-    expression = _expressions(head, frames, random)
-    angles = np.radians([18.0, 10.0, 6.0]) * _smooth(random, frames, 3, seconds=0.8)
-    rotation = Rotation.from_euler("yxz", angles).as_matrix()
-    translation = 0.012 * _smooth(random, frames, 3, seconds=0.8)
-    pose = jax.jit(jax.vmap(lambda e: vertices(head, jnp.asarray(identity, jnp.float32), e)))
-    local = np.asarray(pose(jnp.asarray(expression, jnp.float32)))
-    world = np.einsum("fij,fvj->fvi", rotation, local) + translation[:, None]
-    return Performance(identity, expression, rotation, translation, _rig(cameras, image_px, face_px, random), world)
+    identity = (spread * random.normal(size=head.identity_size)).clip(-IDENTITY_LIMIT, IDENTITY_LIMIT)
+    assets = make_people_assets(head)
+    acting = act(assets, frames, frame_rate, random)
+    face = _faces(identity, acting, assets)
+    neck = np.asarray(assets.neck, np.float64)
+    head_rotation, torso_rotation = (
+        Rotation.from_euler("YXZ", angles).as_matrix() for angles in (acting.head_angles, acting.torso_angles)
+    )
+    # Heads turn about the neck, and the neck sways with the body.
+    joint = neck + 0.01 * smooth(random, frames, 3, 0.8, frame_rate)
+    rig = arc(cameras, image_px, face_px, random)
+    room_rotation, room_translation = carry(camera_motion, frames, frame_rate, random)
+    moved = {}
+    for name, rotation in (("head", head_rotation), ("torso", torso_rotation)):
+        translation = joint - rotation @ neck
+        moved[f"{name}_rotation"] = room_rotation @ rotation
+        moved[f"{name}_translation"] = np.einsum("fij,fj->fi", room_rotation, translation) + room_translation
+    return Motion(
+        identity=identity,
+        expression=np.asarray(face.expression),
+        joint_rotations=np.asarray(face.joint_rotations),
+        room_rotation=room_rotation,
+        room_translation=room_translation,
+        cameras=rig,
+        frame_rate=frame_rate,
+        **moved,
+    )
+
+
+def _faces(identity: np.ndarray, acting: Acting, assets: PeopleAssets) -> Face:
+    """The curves made consistent, frame by frame."""
+    gaze = Gaze(*(jnp.asarray(x, jnp.float32) for x in (acting.gaze_yaw, acting.gaze_pitch, acting.gaze_distance)))
+    expression, closure, jaw = (jnp.asarray(x, jnp.float32) for x in (acting.expression, acting.closure, acting.jaw))
+    return _posed_faces(jnp.asarray(identity, jnp.float32), expression, gaze, closure, jaw, assets)
+
+
+_posed_faces = jax.jit(jax.vmap(pose_face, in_axes=(None, 0, 0, 0, 0, None)))
+_posed_vertices = jax.jit(jax.vmap(vertices, in_axes=(None, None, 0, 0)))
 
 
 def observe(
@@ -104,60 +163,10 @@ def observe(
         "vertices" if everything else "surface",
         vertex_ids=None if everything else np.repeat(chosen[:, None], 3, axis=1),
         barycentric=None if everything else np.tile([[1.0, 0.0, 0.0]], (len(chosen), 1)),
-        frame_times=np.arange(len(performance.world)) / FRAMES_PER_SECOND,
+        frame_times=np.arange(len(performance.world)) / performance.frame_rate,
         camera_names=cameras.names,
         source=f"synthetic observations, {noise_px:g} px noise",
     )
-
-
-def _smooth(random: np.random.Generator, frames: int, channels: int, seconds: float) -> np.ndarray:
-    """Smooth random curves [F,channels] of unit spread that change on the scale of `seconds`."""
-    margin = int(4 * seconds * FRAMES_PER_SECOND)
-    curves = gaussian_filter1d(
-        random.normal(size=(frames + 2 * margin, channels)), 0.5 * seconds * FRAMES_PER_SECOND, axis=0
-    )
-    return (curves / curves.std(axis=0))[margin : margin + frames]
-
-
-def _expressions(head: HeadModel, frames: int, random: np.random.Generator) -> np.ndarray:
-    """Speech-like curves and blinks on ARKit names; smooth random coefficients on a statistical basis."""
-    names = list(head.expression_names)
-    result = np.zeros((frames, head.expression_size))
-    if "jawOpen" not in names:
-        leading = min(20, head.expression_size)
-        result[:, :leading] = _smooth(random, frames, leading, 0.3) / np.sqrt(1 + np.arange(leading))
-        return result
-    curves = _smooth(random, frames, len(SPEECH_SHAPES), 0.25)
-    for column, (name, amplitude) in enumerate(SPEECH_SHAPES.items()):
-        if name in names:
-            result[:, names.index(name)] = amplitude * np.clip(0.5 + 0.8 * curves[:, column], 0.0, 1.6)
-    start = int(random.integers(5, 25))
-    times = np.arange(frames)
-    blink = np.zeros(frames)
-    while start < frames:
-        blink = np.maximum(blink, np.exp(-0.5 * ((times - start) / 1.6) ** 2))
-        start += int(random.integers(35, 60))
-    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
-        if name in names:
-            result[:, names.index(name)] = blink
-    return result
-
-
-def _rig(count: int, image_px: int, face_px: float, random: np.random.Generator) -> Cameras:
-    """Cameras on an arc of ±40° before the face, each looking at it, with focal lengths a few per cent apart."""
-    yaw = np.radians(np.linspace(-40, 40, count)) if count > 1 else np.zeros(1)
-    yaw = yaw[np.argsort(np.abs(yaw), kind="stable")]
-    pitch = np.radians(random.uniform(-12, 12, count)) if count > 1 else np.zeros(1)
-    rotations, translations = [], []
-    for y, p in zip(yaw, pitch, strict=True):
-        # From head axes (y up, z out of the face) to a camera in front of it (y down, z forward).
-        rotation = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler("xy", [p, y]).as_matrix()
-        rotations.append(rotation)
-        aside = [*random.uniform(-0.01, 0.01, 2), FACE_DISTANCE + random.uniform(-0.05, 0.05)]
-        translations.append(np.asarray(aside) - rotation @ np.asarray(LOOKED_AT))
-    focal = face_px / FACE_WIDTH * FACE_DISTANCE * (1.0 + random.uniform(-0.05, 0.05, count))
-    size = np.full((count, 2), image_px)
-    return make_cameras(focal, size / 2.0, rotations, translations, size)
 
 
 def _turned_away(performance: Performance, head: HeadModel) -> np.ndarray:

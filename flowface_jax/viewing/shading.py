@@ -1,14 +1,21 @@
-"""A small shaded picture of a mesh: painter's algorithm, one light at the camera."""
+"""A small smooth-shaded picture of a mesh, lit from beside the camera."""
 
 from __future__ import annotations
 
-import cv2
+import functools
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from flowface_jax.errors import InputError
+from flowface_jax.synthesis.rasteriser import interpolate, project, rasterise, vertex_normals
+
 SKIN = (0.80, 0.78, 0.76)
-_LIGHT = np.asarray([-0.30, -0.45, -0.84])
+_KEY, _KEY_STRENGTH = (-0.30, -0.45, -0.84), 0.72
+_RIM, _RIM_STRENGTH = (0.75, -0.25, 0.30), 0.18
 _AMBIENT = 0.25
-_SUBPIXEL_BITS = 4
+_GLOSS = 0.06
 
 
 def shade(
@@ -24,43 +31,60 @@ def shade(
     """A picture [H,W,3] RGB uint8 of vertices [V,3] m in the camera's frame.
 
     triangles: [T,3], counter-clockwise from outside. focal px, principal_point [2] px and size (width, height) px as in
-    `Cameras`. colours: [V,3] RGB in [0,1] per vertex, or None for plain plaster. background: a colour or a picture of
-    that size. Triangles are painted back to front in one colour each, so meshes that intersect show it; triangles
-    behind the camera or turned away are left out.
+    `Cameras`. colours: [V,3] RGB in [0,1] per vertex, or None for plain plaster. background: a colour or a picture
+    [H,W,3]. supersampling: samples per pixel and axis; 1 leaves edges jagged. Triangles behind the camera or turned
+    away are left out. Raises InputError for wrong shapes.
     """
-    vertices = np.asarray(vertices, np.float64)
-    triangles = np.asarray(triangles)
     width, height = size
-    s = supersampling
-    canvas = np.empty((height * s, width * s, 3), np.uint8)
-    canvas[:] = background if np.ndim(background) == 1 else cv2.resize(np.asarray(background), (width * s, height * s))
-    chosen, colour = _lit_triangles(vertices, triangles, colours)
-    if len(chosen):
-        corners = vertices[triangles[chosen]]
-        pixels = (corners[..., :2] / corners[..., 2:] * focal + np.asarray(principal_point)) * s - 0.5
-        # Fixed-point coordinates beyond this overflow in the painter; such triangles lie far outside the picture.
-        near = (np.abs(pixels) < 2**24).all((1, 2))
-        order = np.argsort(-corners[..., 2].mean(1), kind="stable")
-        fixed = np.round(np.where(near[:, None, None], pixels, 0) * 2**_SUBPIXEL_BITS).astype(np.int32)
-        paint = colour.tolist()
-        for index in order[near[order]]:
-            cv2.fillConvexPoly(canvas, fixed[index], paint[index], shift=_SUBPIXEL_BITS)
-    return canvas if s == 1 else cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    behind = np.asarray(background)
+    if behind.shape not in ((3,), (height, width, 3)):
+        raise InputError(f"background: expected a colour [3] or a picture [{height},{width},3], found {behind.shape}")
+    vertices = np.asarray(vertices, np.float32)
+    base = np.broadcast_to(np.float32(SKIN if colours is None else colours), vertices.shape)
+    if supersampling < 1:
+        raise InputError(f"supersampling: expected a whole number from 1, found {supersampling}")
+    intrinsics = np.float32(focal), np.asarray(principal_point, np.float32)
+    colour, coverage = _picture(
+        vertices, np.asarray(triangles, np.int32), base, *intrinsics, (int(width), int(height)), int(supersampling)
+    )
+    coverage = np.asarray(coverage)[..., None]
+    return np.round(np.asarray(colour) + behind * (1 - coverage)).clip(0, 255).astype(np.uint8)
 
 
-def _lit_triangles(
-    vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices [N] of triangles that face the camera from in front of it, and their lit colours [N,3] in 0..255."""
-    corners = vertices[triangles]
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    facing = (flat * corners.mean(1)).sum(1) < 0
-    chosen = np.flatnonzero(facing & (corners[..., 2] > 1e-6).all(1))
-    smooth = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(smooth, triangles[:, k], flat)
-    normals = smooth[triangles[chosen]].sum(1)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    lambert = np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
-    base = np.tile(SKIN, (len(chosen), 1)) if colours is None else np.asarray(colours)[triangles[chosen]].mean(1)
-    return chosen, np.clip(base * (_AMBIENT + (1 - _AMBIENT) * lambert)[:, None] * 255, 0, 255)
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def _picture(
+    vertices: jax.Array,
+    triangles: jax.Array,
+    base: jax.Array,
+    focal: jax.Array,
+    principal_point: jax.Array,
+    size: tuple[int, int],
+    samples: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Colour [H,W,3] in 0..255 times coverage, and coverage [H,W]."""
+    pixels, depth = project(vertices, focal * samples, principal_point * samples)
+    fragments = rasterise(pixels, depth, triangles, (size[0] * samples, size[1] * samples), cull=True)
+    attributes = jnp.concatenate([vertex_normals(vertices, triangles), base], axis=1)
+    surface = interpolate(fragments, triangles, attributes)
+    normal = surface[..., :3] / jnp.maximum(jnp.linalg.norm(surface[..., :3], axis=-1, keepdims=True), 1e-12)
+    lit = jnp.clip(surface[..., 3:] * _light(normal)[..., None] + _highlight(normal)[..., None], 0, 1) * 255
+    seen = fragments.seen.astype(jnp.float32)[..., None]
+    both = jnp.concatenate([lit * seen, seen], axis=-1)
+    averaged = both.reshape(size[1], samples, size[0], samples, 4).mean((1, 3))
+    return averaged[..., :3], averaged[..., 3]
+
+
+def _light(normal: jax.Array) -> jax.Array:
+    """Diffuse light [...] on normals [...,3] of the camera's frame: ambient, a key light, a weak one from behind."""
+    key, rim = (normal @ _unit(direction) for direction in (_KEY, _RIM))
+    return _AMBIENT + _KEY_STRENGTH * jnp.maximum(key, 0) + _RIM_STRENGTH * jnp.maximum(rim, 0)
+
+
+def _highlight(normal: jax.Array) -> jax.Array:
+    """A soft highlight [...] of the key light, seen along the camera's axis."""
+    halfway = _unit(np.asarray(_unit(_KEY)) + [0, 0, -1])
+    return _GLOSS * jnp.maximum(normal @ halfway, 0) ** 24
+
+
+def _unit(direction: tuple[float, ...] | np.ndarray) -> np.ndarray:
+    return np.asarray(direction, np.float32) / np.float32(np.linalg.norm(direction))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-_RASTER = 192
-_SUBPIXEL_BITS = 4
+from flowface_jax.synthesis.rasteriser import rasterise
+
+_RASTER = 512
 
 
 def front_facing(mesh_px: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -18,28 +20,35 @@ def front_facing(mesh_px: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def visible_triangles(
-    mesh_px: np.ndarray, depth: np.ndarray, triangles: np.ndarray, tolerance: float = 0.01
+    mesh_px: np.ndarray, depth: np.ndarray, triangles: np.ndarray, tolerance: float = 0.002
 ) -> np.ndarray:
-    """[T] bool: front-facing triangles that no other front-facing triangle hides, roughly.
+    """[T] bool: front-facing triangles that no other front-facing triangle hides.
 
-    mesh_px: [V,2] px. depth: [V] m along the camera axis, > 0 in front. tolerance: m a triangle may lie behind the
-    nearest surface. A coarse depth image decides, so slivers at silhouettes may be wrong; for pictures only.
+    mesh_px: [V,2] px. depth: [V] m along the camera axis, > 0 in front. tolerance: m that a triangle may lie behind the
+    nearest surface. A triangle is seen if it is the nearest at any pixel of a picture of the whole mesh, 512 px
+    large, or if its centre, between pixels, lies on the surface.
     """
     mesh_px, depth = np.asarray(mesh_px, np.float64), np.asarray(depth, np.float64)
     facing = front_facing(mesh_px, triangles) & (depth[triangles] > 0).all(1)
-    chosen = np.flatnonzero(facing)
-    if not len(chosen):
+    if not facing.any():
         return facing
-    corners, distance = mesh_px[triangles[chosen]], depth[triangles[chosen]].mean(1)
-    low = corners.min((0, 1))
-    scale = (_RASTER - 2) / max(np.ptp(corners, axis=(0, 1)).max(), 1e-9)
-    raster = (corners - low) * scale
-    nearest = np.full((_RASTER, _RASTER), np.inf, np.float32)
-    fixed = np.round(raster * 2**_SUBPIXEL_BITS).astype(np.int32)
-    for index in np.argsort(-distance, kind="stable"):
-        cv2.fillConvexPoly(nearest, fixed[index], float(distance[index]), shift=_SUBPIXEL_BITS)
-    column, row = np.round(raster.mean(1)).astype(int).T
-    result = np.zeros(len(triangles), bool)
+    drawn = mesh_px[triangles[facing]]
+    low, high = drawn.min((0, 1)), drawn.max((0, 1))
+    scale = (_RASTER - 2) / max((high - low).max(), 1e-9)
+    scaled = (mesh_px - low) * scale + 1.0
+    nearest, hit = _rendered(scaled.astype(np.float32), depth.astype(np.float32), np.asarray(triangles, np.int32))
+    centre = np.clip(scaled[triangles[facing]].mean(1).astype(int), 0, _RASTER - 1)
+    result = np.asarray(hit) & facing
     # The nearest corner is compared, so that steep triangles at the silhouette do not hide themselves.
-    result[chosen] = depth[triangles[chosen]].min(1) <= nearest[row, column] + tolerance
+    on_surface = depth[triangles[facing]].min(1) <= np.asarray(nearest)[centre[:, 1], centre[:, 0]] + tolerance
+    result[facing] |= on_surface
     return result
+
+
+@jax.jit
+def _rendered(pixels: jax.Array, depth: jax.Array, triangles: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Depth picture, and which triangles [T] are nearest anywhere in it."""
+    fragments = rasterise(pixels, depth, triangles, (_RASTER, _RASTER), cull=True)
+    count = triangles.shape[0]
+    hit = jnp.zeros(count, bool).at[jnp.where(fragments.seen, fragments.triangle, count)].set(True, mode="drop")
+    return fragments.depth, hit

@@ -1,0 +1,144 @@
+"""Training crops: pictures of made-up people as the network sees faces, a function of seed and index alone."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from flowface_jax.heads.model import vertices
+from flowface_jax.pytrees import pytree_dataclass
+from flowface_jax.synthesis.appearance import Appearance, sample_appearance
+from flowface_jax.synthesis.assets import RenderAssets
+from flowface_jax.synthesis.geometry import Shot
+from flowface_jax.synthesis.image.backgrounds import background_from_bank, build_background
+from flowface_jax.synthesis.image.obstacles import sample_occluders
+from flowface_jax.synthesis.people import Face, HeadPose, sample_face, sample_head_pose, torso_translation
+from flowface_jax.synthesis.randomness import random_key
+from flowface_jax.synthesis.render import Picture, render
+from flowface_jax.synthesis.skin.texture import build_skin_texture
+from flowface_jax.synthesis.viewpoints import Viewpoint, crop_camera, sample_viewpoint
+
+REAL_BACKGROUNDS = 0.5
+"""Share of crops before a picture of the bank, where there is one."""
+FACE_CENTRE = (0.0, 0.0, 0.06)
+"""Metres, in the head's frame: the point that a viewpoint looks at."""
+
+
+@pytree_dataclass
+class Sitting:
+    """Everything about one crop but the pixels. The keys: of the box's jitter,
+    of what hides the face, of the picture behind it, of the sensor's noise."""
+
+    face: Face
+    pose: HeadPose
+    viewpoint: Viewpoint
+    appearance: Appearance
+    crop_key: jax.Array
+    occluder_key: jax.Array
+    background_key: jax.Array
+    noise_key: jax.Array
+
+
+def sample_sitting(key: jax.Array, assets: RenderAssets) -> Sitting:
+    """Draw a person, what their face does, how it is lit, and from where it is photographed."""
+    keys = jax.random.split(key, 8)
+    pose, viewpoint = sample_head_pose(keys[0]), sample_viewpoint(keys[1])
+    camera = -viewpoint.rotation.T @ viewpoint.translation
+    return Sitting(
+        face=sample_face(keys[2], assets.people, pose.rotation.T @ camera),
+        pose=pose,
+        viewpoint=viewpoint,
+        appearance=sample_appearance(keys[3]),
+        crop_key=keys[4],
+        occluder_key=keys[5],
+        background_key=keys[6],
+        noise_key=keys[7],
+    )
+
+
+def shot_of(
+    sitting: Sitting, posed: jax.Array, neutral: jax.Array, assets: RenderAssets, size: int
+) -> tuple[Shot, jax.Array]:
+    """The crop's camera before the posed head, vertices [V,3] m in the head's frame, and the face's box
+    [4] px in it."""
+    pose, viewpoint = sitting.pose, sitting.viewpoint
+    with jax.default_matmul_precision("highest"):
+        placed = -pose.rotation @ jnp.asarray(FACE_CENTRE)
+        torso = torso_translation(pose.rotation, placed, pose.torso_rotation, assets.people.neck)
+        to_camera = viewpoint.rotation @ pose.rotation
+        translation = viewpoint.rotation @ placed + viewpoint.translation
+        face = assets.head.regions["face"]
+        seen = posed @ to_camera.T + translation
+        # The box is that of the face's vertices: the others are moved to where they change nothing.
+        seen = jnp.where(face[:, None], seen, seen[jnp.argmax(face)])
+        crop = crop_camera(
+            seen, viewpoint.focal, viewpoint.principal_point, viewpoint.image_size, size, sitting.crop_key
+        )
+        room = crop.roll @ viewpoint.rotation
+        shot = Shot(
+            vertices=posed,
+            neutral=neutral,
+            rotation=crop.roll @ to_camera,
+            translation=crop.roll @ translation,
+            torso_rotation=room @ pose.torso_rotation,
+            torso_translation=room @ torso + crop.roll @ viewpoint.translation,
+            room_rotation=room,
+            room_translation=crop.roll @ viewpoint.translation,
+            focal=crop.focal,
+            principal_point=crop.principal_point,
+        )
+        return shot, crop.face_box
+
+
+@functools.partial(jax.jit, static_argnames=("count", "size", "supersampling"))
+def crops(
+    assets: RenderAssets,
+    seed: jax.Array | int,
+    first: jax.Array | int,
+    count: int,
+    size: int = 256,
+    supersampling: int = 1,
+    backgrounds: jax.Array | None = None,
+) -> Picture:
+    """Crops first … first + count − 1 of an endless collection: the same seed and index give the same picture.
+
+    Returns a batched `Picture`: images [count,size,size,3] and their truth.
+    """
+    indices = jnp.asarray(first, jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
+    keys = jax.vmap(lambda index: jax.random.fold_in(random_key(seed), index))(indices)
+    sittings = jax.vmap(sample_sitting, in_axes=(0, None))(keys, assets)
+    # One matrix product for the whole batch: the bases of a large head are read from memory once.
+    posed = jax.vmap(lambda face: vertices(assets.head, face.identity, face.expression, face.joint_rotations))(
+        sittings.face
+    )
+    neutral = jax.vmap(lambda face: vertices(assets.head, face.identity, jnp.zeros(0)))(sittings.face)
+
+    def one(arguments: tuple[Sitting, jax.Array, jax.Array]) -> Picture:
+        return photograph_sitting(*arguments, assets, size, supersampling, backgrounds)
+
+    return jax.lax.map(one, (sittings, posed, neutral))
+
+
+def photograph_sitting(
+    sitting: Sitting,
+    posed: jax.Array,
+    neutral: jax.Array,
+    assets: RenderAssets,
+    size: int,
+    supersampling: int = 1,
+    backgrounds: jax.Array | None = None,
+) -> Picture:
+    """One crop of a sitting whose head is posed as vertices [V,3] and neutral [V,3] m at rest."""
+    skin = build_skin_texture(sitting.appearance.skin, assets.skin)
+    shot, face_box = shot_of(sitting, posed, neutral, assets, size)
+    behind = None
+    if backgrounds is not None:
+        drawn = build_background(sitting.appearance.background, size)
+        real = jax.random.bernoulli(sitting.background_key, REAL_BACKGROUNDS)
+        behind = jnp.where(real, background_from_bank(sitting.background_key, backgrounds, size), drawn)
+    occluders = sample_occluders(sitting.occluder_key, face_box, backgrounds)
+    return render(
+        assets, sitting.appearance, skin, shot, sitting.noise_key, (size, size), supersampling, behind, occluders
+    )

@@ -1,0 +1,1 @@
+"""What a head's surfaces are made of, and how each of them looks up close."""
