@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -22,8 +23,8 @@ from flowface_jax.heads.model import HeadModel
 from flowface_jax.pipeline import ALIGNMENT_FILE, CAMERAS_FILE, Existing, check_folder, prepare_folder
 from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.storage import read_npz, write_bytes, write_json, write_npz
-from flowface_jax.synthesis.filming import MakeRenderer, Moment, Renderer, View
-from flowface_jax.synthesis.plaster import make_plaster_renderer
+from flowface_jax.synthesis.film import make_film_renderer
+from flowface_jax.synthesis.filming import FilmSettings, MakeRenderer, Moment, Photographs, Renderer, View
 from flowface_jax.synthesis.rigs import CameraMotion
 from flowface_jax.synthesis.sequences import Motion, make_motion
 from flowface_jax.synthesis.truth import Segment
@@ -42,15 +43,16 @@ FACE_SHARE = 0.45
 """Width of the face as a share of the image's."""
 _SPOOL = ".frames"
 _QUALITY = 16
-_LARGEST = {"cameras": 64, "frames": 100_000, "size": 8192}
+_LARGEST = {"cameras": 64, "frames": 100_000, "size": 4096}
 
 
 @dataclasses.dataclass(frozen=True)
 class CaptureSettings:
     """What to film. cameras, frames: how many. size: px, side of the square images. seed: of everything random.
     frame_rate: 1/s. camera_motion: whether the rig stands or is carried. spread: how far from the mean the person may
-    be, in the population's. accessories: whether hats, glasses and occluders may appear. maps: of `MAPS`. meshes: write
-    every frame's mesh. png: images instead of videos. all_points: align every vertex, not only those of face and ears.
+    be, in the population's. accessories: whether hats and glasses may appear. photographs: how good the cameras are.
+    maps: of `MAPS`. meshes: write every frame's mesh. png: images
+    instead of videos. all_points: align every vertex, not only those of face and ears.
     """
 
     cameras: int = 5
@@ -61,6 +63,7 @@ class CaptureSettings:
     camera_motion: CameraMotion = "still"
     spread: float = 1.0
     accessories: bool = True
+    photographs: Photographs = "clean"
     maps: tuple[str, ...] = ()
     meshes: bool = False
     png: bool = False
@@ -77,6 +80,8 @@ class CaptureSettings:
             raise InputError(f"spread: expected 0 to 3 standard deviations, found {self.spread:g}")
         if self.seed < 0:
             raise InputError(f"seed: expected a number ≥ 0, found {self.seed}")
+        if self.photographs not in get_args(Photographs):
+            raise InputError(f"photographs: expected {' or '.join(get_args(Photographs))}, found '{self.photographs}'")
         unknown = [name for name in self.maps if name not in MAPS]
         if unknown:
             raise InputError(f"maps: expected some of {', '.join(MAPS)}; found '{unknown[0]}'")
@@ -88,7 +93,7 @@ def capture(
     head: HeadModel,
     out: str | os.PathLike[str],
     settings: CaptureSettings | None = None,
-    make_renderer: MakeRenderer = make_plaster_renderer,
+    make_renderer: MakeRenderer = make_film_renderer,
     existing: Existing = "refuse",
     reporter: Reporter | None = None,
 ) -> Track:
@@ -121,7 +126,7 @@ def capture(
         _clear(Path(out))
     folder = prepare_folder(out, existing, request)
     track = true_track(head, motion, settings)
-    render = make_renderer(head, motion, settings.seed, settings.accessories)
+    render = make_renderer(head, motion, FilmSettings(settings.seed, settings.accessories, settings.photographs))
     visible = _film(folder, head, motion, track, render, settings, reporter)
     _encode(folder, track.cameras.names, settings, reporter)
     alignment = true_alignment(head, track, visible, settings.all_points)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,30 @@ from flowface_jax.fitting.track import Track
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel, vertices
 from flowface_jax.pipeline import ALIGNMENT_FILE, CAMERAS_FILE, Existing, prepare_folder
-from flowface_jax.reporting import Reporter, SilentReporter
+from flowface_jax.reporting import Bar, Reporter, SilentReporter
 from flowface_jax.storage import write_bytes, write_json
-from flowface_jax.synthesis.sequences import FRAMES_PER_SECOND, Performance, make_performance, observe
+from flowface_jax.synthesis.film import make_film_renderer
+from flowface_jax.synthesis.filming import FilmSettings, Moment
+from flowface_jax.synthesis.sequences import Performance, make_performance, observe
 from flowface_jax.viewing.colours import alarm_colours
 from flowface_jax.viewing.overlay import draw_overlay
 from flowface_jax.viewing.shading import shade
 from flowface_jax.viewing.tiling import contact_sheet, tile_views
 from flowface_jax.viewing.video_writer import write_video
+from flowface_jax.viewing.visibility import visible_triangles
 
 ERROR_LIMIT_MM = 3.0
 SHOWN_FRAMES = 4
-VIDEO_EVERY = 3
 PICTURE_PX = 384
+OVERLAY_PX = 640
+"""Sides of a cell of demo.png and of a view of overlay.mp4."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DemoSettings:
     """frames, cameras: size of the performance. noise_px, outlier_share, dropout_share: what spoils the observations.
-    points: how many vertices of face and ears are observed. seed: of everything random.
+    points: how many vertices of face and ears are observed. seed: of everything random. picture_px, picture_every: side
+    of the rendered pictures, and of how many frames one is rendered.
     """
 
     frames: int = 90
@@ -47,6 +53,8 @@ class DemoSettings:
     dropout_share: float = 0.04
     points: int = 1200
     seed: int = 7
+    picture_px: int = 320
+    picture_every: int = 3
 
 
 def run_demo(
@@ -81,7 +89,7 @@ def run_demo(
         tracks[name].cameras.save(folder / name / CAMERAS_FILE)
         results[name] = {**compare(tracks[name], performance, head), "seconds": seconds}
     write_json(folder / "results.json", results)
-    _draw(folder, tracks, performance, alignment, head, reporter)
+    _draw(folder, tracks, performance, alignment, head, settings, reporter)
     return results
 
 
@@ -162,88 +170,135 @@ def _draw(
     performance: Performance,
     alignment: Alignment,
     head: HeadModel,
+    settings: DemoSettings,
     reporter: Reporter,
 ) -> None:
-    """demo.png (truth, both fits, their errors) and overlay.mp4 (what was observed and what was fitted, per camera)."""
+    """demo.png (pictures, both fits, their errors) and overlay.mp4 (what was observed and what was fitted)."""
     predicted = {name: world_vertices(track, head) for name, track in tracks.items()}
-    face = np.asarray(head.regions["face"])
-    aligned = {
-        name: fit_similarity(world[:, face], performance.world[:, face]).apply(world)
-        for name, world in predicted.items()
-    }
-    rows = []
-    for f in np.linspace(0, len(performance.world) - 1, SHOWN_FRAMES + 2).round().astype(int)[1:-1]:
-        true = performance.world[f]
-        rows.append(_labelled(_picture(performance, head, true, None), f"truth, frame {f}"))
-        for name in tracks:
-            error = 1e3 * np.linalg.norm(aligned[name][f] - true, axis=1)
-            title = f"{name}: {np.median(error[face]):.2f} mm"
-            rows.append(_labelled(_picture(performance, head, aligned[name][f], error), title))
-    sheet = contact_sheet(rows, columns=2 * (1 + len(tracks)), cell_width=PICTURE_PX // 2 + 64)
+    frames = range(0, performance.frame_count, settings.picture_every)
+    pictures = film(performance, head, settings.seed, frames, settings.picture_px, reporter)
+    shown = np.linspace(0, len(frames) - 1, SHOWN_FRAMES + 2).round().astype(int)[1:-1]
+    sheet = _sheet([frames[k] for k in shown], pictures, predicted, performance, head)
     encoded = cv2.imencode(".png", sheet[..., ::-1])[1]
     write_bytes(folder / "demo.png", encoded.tobytes())
-    frames = range(0, len(performance.world), VIDEO_EVERY)
     bar = reporter.bar("overlay", len(frames), "frames")
-    pictures = (_observed_picture(performance, alignment, head, predicted["rig"], tracks["rig"], f) for f in frames)
+    drawn = (_overlay(pictures[f], alignment, head, predicted["rig"], tracks["rig"], f) for f in frames)
     try:
-        write_video(folder / "overlay.mp4", _counted(pictures, bar), FRAMES_PER_SECOND / VIDEO_EVERY)
+        rate = performance.frame_rate / settings.picture_every
+        write_video(folder / "overlay.mp4", _counted(drawn, bar), rate)
     finally:
         bar.close()
 
 
-def _counted(pictures: Any, bar: Any) -> Any:
+def film(
+    performance: Performance, head: HeadModel, seed: int, frames: Sequence[int], side: int, reporter: Reporter
+) -> dict[int, list[np.ndarray]]:
+    """Pictures [side,side,3] RGB uint8 of the frames of a performance, one per camera."""
+    cameras = performance.cameras
+    scale = side / np.asarray(cameras.image_size)[:, 0]
+    cameras = dataclasses.replace(
+        cameras,
+        focal=cameras.focal * scale,
+        principal_point=cameras.principal_point * scale[:, None],
+        image_size=jnp.full_like(cameras.image_size, side),
+    )
+    bar = reporter.bar("render", len(frames), "frames")
+    pictures = {}
+    try:
+        render = make_film_renderer(head, dataclasses.replace(performance, cameras=cameras), FilmSettings(seed))
+        for done, frame in enumerate(frames, 1):
+            pictures[frame] = [view.image for view in render(_moment(performance, frame), cameras)]
+            bar.advance_to(done)
+    finally:
+        bar.close()
+    return pictures
+
+
+def _moment(performance: Performance, frame: int) -> Moment:
+    rotation, translation = performance.head_rotation[frame], performance.head_translation[frame]
+    return Moment(
+        frame=frame,
+        vertices=(performance.world[frame] - translation) @ rotation,
+        expression=performance.expression[frame],
+        joint_rotations=performance.joint_rotations[frame],
+        head_rotation=rotation,
+        head_translation=translation,
+        torso_rotation=performance.torso_rotation[frame],
+        torso_translation=performance.torso_translation[frame],
+        room_rotation=performance.room_rotation[frame],
+        room_translation=performance.room_translation[frame],
+    )
+
+
+def _counted(pictures: Iterator[np.ndarray], bar: Bar) -> Iterator[np.ndarray]:
     for done, picture in enumerate(pictures, start=1):
         yield picture
         bar.advance_to(done)
 
 
-def _picture(performance: Performance, head: HeadModel, world: np.ndarray, error_mm: np.ndarray | None) -> np.ndarray:
-    """The head from the first camera, in plaster or coloured by error."""
+def _sheet(
+    frames: Sequence[int],
+    pictures: dict[int, list[np.ndarray]],
+    predicted: dict[str, np.ndarray],
+    performance: Performance,
+    head: HeadModel,
+) -> np.ndarray:
+    """The first camera's picture of each frame, and both fits coloured by their distance to the truth."""
+    face = np.asarray(head.regions["face"])
+    aligned = {
+        name: fit_similarity(world[:, face], performance.world[:, face]).apply(world)
+        for name, world in predicted.items()
+    }
+    cells = []
+    for f in frames:
+        picture = cv2.resize(pictures[f][0], (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_CUBIC)
+        cells.append(draw_overlay(picture, caption=f"frame {f}"))
+        for name, world in aligned.items():
+            error = 1e3 * np.linalg.norm(world[f] - performance.world[f], axis=1)
+            caption = f"{name}: {np.median(error[face]):.2f} mm"
+            cells.append(draw_overlay(_fitted(performance, head, world[f], error), caption=caption))
+    return contact_sheet(cells, columns=2 * (1 + len(aligned)), cell_width=PICTURE_PX // 2 + 64)
+
+
+def _fitted(performance: Performance, head: HeadModel, world: np.ndarray, error_mm: np.ndarray) -> np.ndarray:
+    """The head from the first camera, coloured by error."""
     cameras = performance.cameras
     scale = PICTURE_PX / int(cameras.image_size[0, 0])
-    colours = None if error_mm is None else alarm_colours(error_mm, ERROR_LIMIT_MM) / 255.0
     return shade(
         np.asarray(cameras.to_camera(jnp.asarray(world)))[0],
         np.asarray(head.triangles),
         float(cameras.focal[0]) * scale,
         np.asarray(cameras.principal_point[0]) * scale,
         (PICTURE_PX, PICTURE_PX),
-        colours,
+        alarm_colours(error_mm, ERROR_LIMIT_MM) / 255.0,
     )
 
 
-def _labelled(picture: np.ndarray, text: str) -> np.ndarray:
-    return draw_overlay(picture, caption=text)
-
-
-def _observed_picture(
-    performance: Performance, alignment: Alignment, head: HeadModel, world: np.ndarray, track: Track, frame: int
+def _overlay(
+    pictures: list[np.ndarray], alignment: Alignment, head: HeadModel, world: np.ndarray, track: Track, frame: int
 ) -> np.ndarray:
-    """One frame of the overlay video: the true head in plaster, and on it the observed points by residual."""
+    """One frame of the overlay video: on every camera's picture the fitted mesh and the observed points by residual."""
     views = []
     points = np.asarray(alignment.vertex_ids)[:, 0]
-    projected = np.asarray(track.cameras.project(jnp.asarray(world[frame][points])))
-    for c in range(alignment.camera_count):
-        size = int(alignment.image_size[c, 0])
-        cameras = performance.cameras
-        truth = shade(
-            np.asarray(cameras.to_camera(jnp.asarray(performance.world[frame])))[c],
-            np.asarray(head.triangles),
-            float(cameras.focal[c]),
-            np.asarray(cameras.principal_point[c]),
-            (size, size),
-            background=(40, 44, 52),
-            supersampling=1,
-        )
+    face, triangles = np.asarray(head.regions["face"]), np.asarray(head.triangles)
+    triangles = triangles[face[triangles].all(1)]
+    projected = np.asarray(track.cameras.project(jnp.asarray(world[frame])))
+    depth = np.asarray(track.cameras.to_camera(jnp.asarray(world[frame])))[..., 2]
+    for c, picture in enumerate(pictures):
+        scale = OVERLAY_PX / int(alignment.image_size[c, 0])
         seen = bool(alignment.valid[c, frame])
         views.append(
             draw_overlay(
-                truth,
-                observed_px=alignment.mean[c, frame] if seen else None,
-                points_px=projected[c] if seen else None,
-                std_px=alignment.std[c, frame] if seen else None,
+                cv2.resize(picture, (OVERLAY_PX, OVERLAY_PX), interpolation=cv2.INTER_CUBIC),
+                mesh_px=projected[c] * scale,
+                triangles=triangles,
+                visible=visible_triangles(projected[c], depth[c], triangles),
+                observed_px=alignment.mean[c, frame] * scale if seen else None,
+                points_px=projected[c][points] * scale if seen else None,
+                std_px=alignment.std[c, frame] * scale if seen else None,
                 caption=f"{alignment.camera_names[c]}, frame {frame}",
                 warning="" if seen else "image dropped",
+                mesh_opacity=0.25,
             )
         )
     return tile_views(views, maximum_width=1280, rows=1 if len(views) < 4 else 2)

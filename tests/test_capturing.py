@@ -17,8 +17,8 @@ from flowface_jax.errors import InputError
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.track import Track
 from flowface_jax.pipeline import CameraChoice, fit_file
-from flowface_jax.synthesis.plaster import make_plaster_renderer
 from tests.fitting.small import small_head
+from tests.plaster import make_plaster_renderer
 
 SETTINGS = CaptureSettings(
     cameras=2, frames=3, size=96, maps=("depth", "normals", "segmentation", "visibility"), meshes=True
@@ -33,7 +33,7 @@ def head():
 @pytest.fixture(scope="module")
 def folder(head, tmp_path_factory):
     out = tmp_path_factory.mktemp("capture") / "out"
-    capture(head, out, SETTINGS)
+    capture(head, out, SETTINGS, make_plaster_renderer)
     return out
 
 
@@ -116,14 +116,15 @@ def test_a_folder_in_use_is_refused_and_overwriting_leaves_other_files_alone(hea
     (out / "notes.txt").write_text("mine")
     settings = dataclasses.replace(SETTINGS, frames=1, cameras=1, png=True)
     with pytest.raises(InputError, match="in use"):
-        capture(head, out, settings)
-    capture(head, out, settings, existing="overwrite")
+        capture(head, out, settings, make_plaster_renderer)
+    capture(head, out, settings, make_plaster_renderer, existing="overwrite")
     assert (out / "camera_00/00000.png").is_file() and not (out / "camera_00.mp4").exists()
-    capture(head, out, dataclasses.replace(settings, png=False, maps=(), meshes=False), existing="overwrite")
+    plain = dataclasses.replace(settings, png=False, maps=(), meshes=False)
+    capture(head, out, plain, make_plaster_renderer, existing="overwrite")
     assert (out / "notes.txt").read_text() == "mine"
     assert not (out / "camera_00").exists() and not (out / "maps").exists() and not (out / "meshes").exists()
     with pytest.raises(InputError, match="other synth"):
-        capture(head, out, dataclasses.replace(settings, seed=8), existing="resume")
+        capture(head, out, dataclasses.replace(settings, seed=8), make_plaster_renderer, existing="resume")
 
 
 def test_the_written_alignment_fits_back_to_the_truth(head, folder, tmp_path):
@@ -154,6 +155,7 @@ def test_the_written_alignment_fits_back_to_the_truth(head, folder, tmp_path):
         ({"maps": ("colour",)}, "colour"),
         ({"seed": -1}, "seed"),
         ({"spread": float("nan")}, "spread"),
+        ({"photographs": "blurry"}, "photographs"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, said):

@@ -9,6 +9,7 @@ from typing import get_args
 from flowface_jax.capturing import MAPS, CaptureSettings, capture
 from flowface_jax.cli import common
 from flowface_jax.heads.source import load_head
+from flowface_jax.synthesis.filming import Photographs
 from flowface_jax.synthesis.rigs import CameraMotion
 
 
@@ -34,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spread", type=float, default=default.spread, metavar="STD", help="how unusual the person is; 0 is the mean"
     )
-    parser.add_argument("--no-accessories", action="store_true", help="no hats, glasses or occluders")
+    parser.add_argument("--no-accessories", action="store_true", help="no hats or glasses")
+    parser.add_argument(
+        "--photographs",
+        default=default.photographs,
+        choices=get_args(Photographs),
+        help="how good the cameras are: well exposed and sharp, or as phones and webcams at their worse",
+    )
     parser.add_argument("--maps", default="", metavar="A,B", help=f"ground truth per frame: {', '.join(MAPS)}")
     parser.add_argument("--meshes", action="store_true", help="write the mesh of every frame (PLY, metres)")
     parser.add_argument("--png", action="store_true", help="write images instead of videos")
@@ -56,6 +63,7 @@ def run(options: argparse.Namespace) -> None:
         camera_motion=options.moving,
         spread=options.spread,
         accessories=not options.no_accessories,
+        photographs=options.photographs,
         maps=tuple(name.strip() for name in options.maps.split(",") if name.strip()),
         meshes=options.meshes,
         png=options.png,

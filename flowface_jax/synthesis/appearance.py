@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.hair import HairStyle, Lashes, sample_hair, sample_lashes
@@ -44,16 +45,36 @@ def sample_appearance(key: jax.Array, accessories: jax.Array | float = 1.0) -> A
     """
     keys = jax.random.split(key, 10)
     skin = sample_skin(keys[0])
+    hair = sample_hair(keys[3], masculine=skin.masculine, age=skin.age, melanin=skin.melanin)
+    skin, hair = _matched(skin, hair)
     return Appearance(
         skin=skin,
         eyes=sample_eyes(keys[1], skin.melanin),
         mouth=sample_mouth(keys[2], skin.melanin),
-        hair=dataclasses.replace(sample_hair(keys[3]), colour=skin.hair, tip=skin.hair),
-        lashes=sample_lashes(keys[4]),
+        hair=hair,
+        lashes=sample_lashes(keys[4], 0.02 + 0.45 * (1.0 - skin.masculine)),
         glasses=sample_glasses(keys[5], GLASSES * accessories),
-        hat=sample_hat(keys[6], HATS * accessories),
-        clothes=sample_clothes(keys[7]),
+        hat=sample_hat(keys[6], HATS * accessories, masculine=skin.masculine),
+        clothes=sample_clothes(keys[7], masculine=skin.masculine),
         lighting=sample_lighting(keys[8]),
         background=sample_background(keys[9]),
         photography=sample_photography(jax.random.fold_in(key, 1)),
     )
+
+
+def _matched(skin: SkinParameters, hair: HairStyle) -> tuple[SkinParameters, HairStyle]:
+    """Hair of the skin's own pigments, over a scalp on which short hair begins where the locks do.
+
+    Brows and beard have the skin's pigments already. Ends are lighter than roots by as much as the style drew.
+    """
+    natural = skin.hair
+    ends = jnp.clip(hair.tip / jnp.maximum(hair.colour, 1e-3), 0.9, 1.6)
+    hair = dataclasses.replace(
+        hair, colour=natural, tip=jnp.minimum(natural * ends, jnp.maximum(natural, 0.5)), grey=jnp.zeros(())
+    )
+    thinned = jnp.clip(hair.receding, 0.0, 1.0)
+    covered = (hair.present > 0) & (hair.thickness > 0.001)
+    # A full head of hair shows short hair between its roots; a thinning one shows skin.
+    scalp = jnp.where(covered, jnp.maximum(skin.scalp, 0.75) * (1.0 - 0.7 * thinned), skin.scalp)
+    hairline = jnp.where(covered, jnp.clip(skin.hairline, -2.0, 1.0) + 9.0 * thinned, skin.hairline)
+    return dataclasses.replace(skin, scalp=scalp, hairline=hairline), hair

@@ -17,11 +17,12 @@ from flowface_jax.synthesis.image.obstacles import sample_occluders
 from flowface_jax.synthesis.people import Face, HeadPose, sample_face, sample_head_pose, torso_translation
 from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.render import Picture, render
+from flowface_jax.synthesis.skin.real import mix_real_texture
 from flowface_jax.synthesis.skin.texture import build_skin_texture
 from flowface_jax.synthesis.viewpoints import Viewpoint, crop_camera, sample_viewpoint
 
-REAL_BACKGROUNDS = 0.5
-"""Share of crops before a picture of the bank, where there is one."""
+REAL_BACKGROUNDS, REAL_SKINS = 0.5, 0.6
+"""Shares of crops before a picture of the bank, and with the skin of real people, where there are any."""
 FACE_CENTRE = (0.0, 0.0, 0.06)
 """Metres, in the head's frame: the point that a viewpoint looks at."""
 
@@ -29,7 +30,7 @@ FACE_CENTRE = (0.0, 0.0, 0.06)
 @pytree_dataclass
 class Sitting:
     """Everything about one crop but the pixels. The keys: of the box's jitter,
-    of what hides the face, of the picture behind it, of the sensor's noise."""
+    of what hides the face, of the picture behind it, of real skin, of the sensor's noise."""
 
     face: Face
     pose: HeadPose
@@ -38,12 +39,13 @@ class Sitting:
     crop_key: jax.Array
     occluder_key: jax.Array
     background_key: jax.Array
+    skin_key: jax.Array
     noise_key: jax.Array
 
 
 def sample_sitting(key: jax.Array, assets: RenderAssets) -> Sitting:
     """Draw a person, what their face does, how it is lit, and from where it is photographed."""
-    keys = jax.random.split(key, 8)
+    keys = jax.random.split(key, 9)
     pose, viewpoint = sample_head_pose(keys[0]), sample_viewpoint(keys[1])
     camera = -viewpoint.rotation.T @ viewpoint.translation
     return Sitting(
@@ -54,7 +56,8 @@ def sample_sitting(key: jax.Array, assets: RenderAssets) -> Sitting:
         crop_key=keys[4],
         occluder_key=keys[5],
         background_key=keys[6],
-        noise_key=keys[7],
+        skin_key=keys[7],
+        noise_key=keys[8],
     )
 
 
@@ -92,6 +95,19 @@ def shot_of(
         return shot, crop.face_box
 
 
+@pytree_dataclass
+class RealPictures:
+    """What crops may borrow from real pictures, besides what is made up; None for what there is not.
+
+    backgrounds: [N,B,B,3] uint8, see `image.banks.load_background_bank`. albedo: [M,A,A,3] linear and confidence:
+    [M,A,A], skins of real people at the assets' texture side, see `textures.load_texture_bank`.
+    """
+
+    backgrounds: jax.Array | None = None
+    albedo: jax.Array | None = None
+    confidence: jax.Array | None = None
+
+
 @functools.partial(jax.jit, static_argnames=("count", "size", "supersampling"))
 def crops(
     assets: RenderAssets,
@@ -100,7 +116,7 @@ def crops(
     count: int,
     size: int = 256,
     supersampling: int = 1,
-    backgrounds: jax.Array | None = None,
+    real: RealPictures | None = None,
 ) -> Picture:
     """Crops first … first + count − 1 of an endless collection: the same seed and index give the same picture.
 
@@ -116,7 +132,7 @@ def crops(
     neutral = jax.vmap(lambda face: vertices(assets.head, face.identity, jnp.zeros(0)))(sittings.face)
 
     def one(arguments: tuple[Sitting, jax.Array, jax.Array]) -> Picture:
-        return photograph_sitting(*arguments, assets, size, supersampling, backgrounds)
+        return photograph_sitting(*arguments, assets, size, supersampling, real)
 
     return jax.lax.map(one, (sittings, posed, neutral))
 
@@ -128,17 +144,22 @@ def photograph_sitting(
     assets: RenderAssets,
     size: int,
     supersampling: int = 1,
-    backgrounds: jax.Array | None = None,
+    real: RealPictures | None = None,
 ) -> Picture:
     """One crop of a sitting whose head is posed as vertices [V,3] and neutral [V,3] m at rest."""
+    real = real or RealPictures()
     skin = build_skin_texture(sitting.appearance.skin, assets.skin)
+    if real.albedo is not None and real.confidence is not None:
+        borrowed = mix_real_texture(sitting.skin_key, skin, real.albedo, real.confidence, assets.skin)
+        use = jax.random.bernoulli(sitting.skin_key, REAL_SKINS)
+        skin = jax.tree.map(lambda theirs, own: jnp.where(use, theirs, own), borrowed, skin)
     shot, face_box = shot_of(sitting, posed, neutral, assets, size)
     behind = None
-    if backgrounds is not None:
+    if real.backgrounds is not None:
         drawn = build_background(sitting.appearance.background, size)
-        real = jax.random.bernoulli(sitting.background_key, REAL_BACKGROUNDS)
-        behind = jnp.where(real, background_from_bank(sitting.background_key, backgrounds, size), drawn)
-    occluders = sample_occluders(sitting.occluder_key, face_box, backgrounds)
+        use = jax.random.bernoulli(sitting.background_key, REAL_BACKGROUNDS)
+        behind = jnp.where(use, background_from_bank(sitting.background_key, real.backgrounds, size), drawn)
+    occluders = sample_occluders(sitting.occluder_key, face_box, real.backgrounds)
     return render(
         assets, sitting.appearance, skin, shot, sitting.noise_key, (size, size), supersampling, behind, occluders
     )

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from flowface_jax.cameras.model import Cameras
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.synthesis.sequences import Motion
+
+Photographs = Literal["clean", "rough"]
+"""How the cameras treat their pictures: well, or as the worse among phones and webcams do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmSettings:
+    """What all pictures of a capture share. seed: of the person's looks, the light, the room and the noise.
+    accessories: whether hats and glasses may appear. photographs: how good the cameras are.
+    """
+
+    seed: int = 0
+    accessories: bool = True
+    photographs: Photographs = "clean"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +71,5 @@ class Renderer(Protocol):
         """One view per camera."""
 
 
-MakeRenderer = Callable[[HeadModel, Motion, int, bool], Renderer]
-"""Decides all that stays the same in a capture (skin, hair, light, background) from the head, the motion, a seed, and
-whether hats, glasses and occluders may appear.
-"""
+MakeRenderer = Callable[[HeadModel, Motion, FilmSettings], Renderer]
+"""Decides all that stays the same in a capture: skin, hair, light, background."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -46,32 +47,6 @@ def smooth_noise(key: jax.Array, size: int | tuple[int, int], cells: int, count:
     return [enlarge(grid, size) for grid in grids]
 
 
-def octaves(
-    key: jax.Array, size: int | tuple[int, int], cells: int = 5, levels: int = 4, persistence: float = 0.5
-) -> jax.Array:
-    """Noise [rows,columns] of `levels` scales, each twice as fine and `persistence` times as strong as the one before.
-
-    Mean 0, variance about 1.
-    """
-    total, power = jnp.zeros(()), 0.0
-    for level in range(levels):
-        weight = persistence**level
-        total = total + weight * smooth_noise(jax.random.fold_in(key, level), size, cells * 2**level)[0]
-        power += weight**2
-    return total / power**0.5
-
-
-def ridged(
-    key: jax.Array, size: int | tuple[int, int], cells: int = 8, levels: int = 2, sharpness: float = 3.0
-) -> jax.Array:
-    """Noise [rows,columns] in [0,1] that is near 1 along thin winding lines, like veins and cracks."""
-    lines = jnp.zeros(())
-    for level in range(levels):
-        noise = smooth_noise(jax.random.fold_in(key, level), size, cells * 2**level)[0]
-        lines = jnp.maximum(lines, jnp.exp(-sharpness * 4.0 * jnp.abs(noise)) * 0.7**level)
-    return lines
-
-
 def window(bank: jax.Array, key: jax.Array, size: int) -> jax.Array:
     """A random window [...,size,size] of larger pictures [...,≥size,≥size]: a cheap new draw of stationary noise."""
     room = jnp.asarray([bank.shape[-2] - size, bank.shape[-1] - size])
@@ -88,3 +63,21 @@ def worked_out(gate: jax.Array, stage: Callable[[], T]) -> T:
     """
     shapes = jax.eval_shape(stage)
     return jax.lax.cond(gate, stage, lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
+
+
+def in_strips(wanted: jax.Array, stage: Callable[[jax.Array], T], image: jax.Array, rows: int = 8) -> T:
+    """stage(image) for an image [D,H,W], worked out in strips of `rows` rows and only where a pixel of one is wanted.
+
+    wanted: [H,W] bool. stage: pixel by pixel, from [D,R,W] to arrays [R,W]. Elsewhere the result is 0. (A batch made by
+    vmap is worked out whole.)
+    """
+    height = wanted.shape[0]
+    rows = math.gcd(height, rows)
+
+    def strip(start: jax.Array) -> T:
+        part = jax.lax.dynamic_slice_in_dim(image, start, rows, axis=1)
+        needed = jax.lax.dynamic_slice_in_dim(wanted, start, rows, axis=0).any()
+        return worked_out(needed, lambda: stage(part))
+
+    strips = jax.lax.map(strip, jnp.arange(0, height, rows))
+    return jax.tree.map(lambda values: values.reshape(wanted.shape), strips)

@@ -16,10 +16,10 @@ def random_key(seed: jax.Array | int) -> jax.Array:
     """A key for `jax.random`, of the hashed kind: seed [] is any whole number below 2³².
 
     A picture takes hundreds of draws; JAX's own generator (threefry) makes the compiler spend minutes on them. Here a
-    number is two rounds of a 32-bit integer hash of key and position: equal on all devices, alone or under vmap, good enough for
-    pictures, not for cryptography.
+    number is two rounds of a 32-bit integer hash of key and position: equal on all devices, alone or under vmap, good
+    enough for pictures, not for cryptography.
     """
-    return jax.random.wrap_key_data(_seeded(jnp.asarray(seed).astype(jnp.uint32)), impl=_HASHED)
+    return jax.random.wrap_key_data(_seeded(jnp.asarray(seed, jnp.uint32)), impl=_HASHED)
 
 
 def _mixed(x: jax.Array) -> jax.Array:

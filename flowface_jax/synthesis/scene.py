@@ -30,8 +30,8 @@ class Part:
     vertices: [N,3] m. normals: [N,3] unit. tangents: [N,3] unit direction along hair, 0 elsewhere.
     detail: [N,3] coordinates that the material understands. SKIN: (u, v, 0) of the atlas. EYE: direction from the
     eyeball's centre in its own frame, z towards the pupil. TEETH and MOUTH: position in the neutral mean head, m.
-    HAIR and LASH: (0 at the root to 1 at the tip, 0 to 1 across, random number of the lock). CLOTH and FRAME: position in the
-    part's own frame, m.
+    HAIR and LASH: (0 at the root to 1 at the tip, 0 to 1 across, random number of the lock). CLOTH and FRAME: position
+    in the part's own frame, m.
     colour: [N,3] linear reflectance; SKIN and EYE ignore it.
     openness: [N] share of the sky that the place sees (ambient occlusion), 1 in the open.
     triangles: [T,3] int32, counter-clockwise from outside. material: [T] int32 of `Material`.
@@ -70,9 +70,9 @@ class Finish:
     """How each pixel's surface reflects light.
 
     albedo: [H,W,3] linear diffuse reflectance. roughness: [H,W] 0.05 (mirror-like) to 1. specular: [H,W] strength of
-    the highlight, 1 as skin's Fresnel reflectance at normal incidence (0.028). translucency: [H,W] 0 opaque, 1 as soft as
-    skin (light bleeds red round the terminator). normal: [H,W,3] unit, with the material's fine relief. strand: [H,W] 1
-    where light scatters as on hair, about `Surface.tangent`, else 0.
+    the highlight, 1 as skin's Fresnel reflectance at normal incidence (0.028). translucency: [H,W] 0 opaque, 1 as soft
+    as skin (light bleeds red round the terminator). normal: [H,W,3] unit, with the material's fine relief. strand:
+    [H,W] 1 where light scatters as on hair, about `Surface.tangent`, else 0.
     """
 
     albedo: jax.Array

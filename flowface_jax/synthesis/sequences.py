@@ -51,6 +51,7 @@ class Motion:
 
     @property
     def frame_count(self) -> int:
+        """Number of frames F."""
         return len(self.expression)
 
 

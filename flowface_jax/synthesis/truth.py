@@ -11,8 +11,7 @@ import numpy as np
 from flowface_jax.heads.atlas import locate
 from flowface_jax.heads.model import FOCUS_WEIGHT, OTHER_WEIGHT, HeadModel, SurfacePoints
 from flowface_jax.pytrees import pytree_dataclass
-from flowface_jax.synthesis.rasteriser import Fragments, interpolate, project
-from flowface_jax.synthesis.rasteriser.maps import ON_SURFACE, _depth_at
+from flowface_jax.synthesis.rasteriser import Fragments, interpolate, project, visible_points
 from flowface_jax.synthesis.scene import Material
 
 UV_SIDE = 64
@@ -62,7 +61,9 @@ class DenseGrid:
 class Truth:
     """What is known exactly about one picture. Pixels as everywhere: the top-left pixel's centre is (0.5, 0.5).
 
-    vertices: [V,2] px. vertex_depth: [V] m along the camera's axis. visible: [V] bool, unoccluded and in the picture.
+    vertices: [V,2] px. vertex_depth: [V] m along the camera's axis. visible: [V] bool, in the picture and hidden by
+    nothing: neither head, hair, hat, glasses, dark lenses nor what is held before the face. Depth and normals are those
+    of the surface, lenses and occluders left out; the segmentation counts them.
     dense: [U,U,2] px, the UV-to-image map. dense_visible: [U,U] bool. dense_weight: [U,U] the λ_p.
     depth: [H,W] m, infinite where nothing is. normals: [H,W,3] unit, camera axes, 0 where nothing is.
     segmentation: [H,W] int32 of `Segment`. face_box: [4] left, top, right, bottom px of the face region's vertices.
@@ -124,21 +125,23 @@ def box_of(pixels: jax.Array, chosen: jax.Array) -> jax.Array:
 
 
 def image_flow(
-    fragments: Fragments, triangles: jax.Array, next_points: jax.Array, focal: jax.Array, principal_point: jax.Array
+    fragments: Fragments,
+    triangles: jax.Array,
+    points: jax.Array,
+    next_points: jax.Array,
+    focal: jax.Array,
+    principal_point: jax.Array,
 ) -> jax.Array:
-    """Where the surface seen at each pixel goes until the next frame, [H,W,2] px; NaN where nothing is seen.
+    """How far the surface seen at each pixel moves until the next frame, [H,W,2] px; NaN where nothing is seen.
 
-    fragments: of this frame. triangles: [T,3]. next_points: [V,3] m, the same mesh in the next frame's camera axes;
-    focal and principal_point of that camera. (The ground truth of SSME, equation 15.)
+    fragments: of this frame. triangles: [T,3]. points, next_points: [V,3] m, the same mesh in this and in the next
+    frame's camera axes; focal and principal_point of the camera. What leaves the picture or is hidden next has flow
+    too; where it comes to lie behind the camera the number is unusable. (The ground truth of SSME, equation 15.)
     """
-    height, width = fragments.triangle.shape
-    point = interpolate(fragments, triangles, next_points)
-    seen = fragments.triangle >= 0
-    depth = jnp.where(seen, point[..., 2], 1.0)
-    target = focal * point[..., :2] / depth[..., None] + principal_point
-    column, row = jnp.arange(width) + 0.5, jnp.arange(height) + 0.5
-    here = jnp.stack(jnp.meshgrid(column, row), axis=-1)
-    return jnp.where(seen[..., None], target - here, jnp.nan)
+    both = interpolate(fragments, triangles, jnp.concatenate([points, next_points], axis=1))
+    # Both ends are those of one surface point: the rasteriser's rounding of vertices cancels.
+    here, there = (project(both[..., k : k + 3], focal, principal_point)[0] for k in (0, 3))
+    return jnp.where(fragments.seen[..., None], there - here, jnp.nan)
 
 
 def describe(
@@ -151,6 +154,7 @@ def describe(
     normals: jax.Array,
     segments: jax.Array,
     occluded: jax.Array,
+    veiled: jax.Array,
     face: jax.Array,
     focal: jax.Array,
     principal_point: jax.Array,
@@ -160,14 +164,16 @@ def describe(
     """The truth of one picture.
 
     points: [V,3] m, the head's vertices in the camera's frame. fragments: of the whole scene, whose vertices lie at
-    scene_pixels [N,2] px and scene_depth [N] m and have normals [N,3], and whose triangles [T,3] have `segments` [T]. occluded: [H,W] share of the pixel that an occluder hides. face: [V] bool.
+    scene_pixels [N,2] px and scene_depth [N] m and have normals [N,3], and whose triangles [T,3] have `segments` [T].
+    occluded: [H,W] share of the pixel that an occluder hides. veiled: [H,W] bool, behind a dark lens. face: [V] bool.
     """
     dense_points = dense.points.of(points)
     pixels, depth = project(points, focal, principal_point)
     dense_pixels, dense_depth = project(dense_points, focal, principal_point)
-    hidden = occluded > 0.5
+    hidden = (occluded > 0.5) | veiled
     seen = fragments.seen
     segment = jnp.where(seen, segments[jnp.maximum(fragments.triangle, 0)], int(Segment.BACKGROUND))
+    segment = jnp.where(veiled, int(Segment.ACCESSORY), segment)
     normal = interpolate(fragments, triangles, normals)
     side = dense.weight.shape
 
@@ -184,7 +190,7 @@ def describe(
         dense_weight=dense.weight,
         depth=fragments.depth,
         normals=normal / jnp.sqrt((normal * normal).sum(-1, keepdims=True) + 1e-12),
-        segmentation=jnp.where(hidden, int(Segment.OCCLUDER), segment).astype(jnp.int32),
+        segmentation=jnp.where(occluded > 0.5, int(Segment.OCCLUDER), segment).astype(jnp.int32),
         face_box=box_of(pixels, face),
         focal=focal,
         principal_point=principal_point,
@@ -199,18 +205,3 @@ def _at(image: jax.Array, pixels: jax.Array) -> jax.Array:
     column = jnp.clip(pixels[:, 0].astype(jnp.int32), 0, width - 1)
     row = jnp.clip(pixels[:, 1].astype(jnp.int32), 0, height - 1)
     return image[row, column]
-
-
-def visible_points(fragments, mesh_pixels, mesh_depth, triangles, pixels, depth, tolerance=ON_SURFACE):
-    height, width = fragments.triangle.shape
-    size = jnp.asarray([width, height])
-    inside = ((pixels >= 0) & (pixels < size)).all(-1)
-    first = jnp.floor(jnp.where(inside[:, None], pixels, 0.0) - 0.5).astype(jnp.int32)
-    seen = jnp.zeros(pixels.shape[0], bool)
-    for shift in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        column, row = (jnp.clip(first[:, k] + shift[k], 0, size[k] - 1) for k in range(2))
-        found = fragments.triangle[row, column]
-        corners = triangles[jnp.maximum(found, 0)]
-        near = jnp.abs(_depth_at(pixels, mesh_pixels[corners], mesh_depth[corners], False) - depth) <= tolerance
-        seen |= (found >= 0) & near
-    return seen & inside & (depth > 0)

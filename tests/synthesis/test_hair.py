@@ -17,6 +17,7 @@ from flowface_jax.synthesis.hair import (
     sample_hair,
     sample_lashes,
 )
+from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.scene import Material
 
 
@@ -26,15 +27,23 @@ def setting():
     return head, make_hair_assets(head)
 
 
+SEEDS = 5
+KEYS = jnp.repeat(jax.random.split(random_key(0), SEEDS), len(STYLE_NAMES))
+KINDS = jnp.tile(jnp.arange(len(STYLE_NAMES)), SEEDS)
+
+
 @functools.cache
 def grower():
     head, assets = setting()
+    grow = lambda drawn: grow_hair(sample_hair(*drawn), assets, head.template)
+    return jax.jit(lambda keys, kinds: jax.lax.map(grow, (keys, kinds)))
 
-    def grow(key, kind):
-        style = sample_hair(key, kind)
-        return style, grow_hair(style, assets, head.template)
 
-    return jax.jit(grow)
+@functools.cache
+def grown():
+    """Hair of every style for several seeds, arrays [SEEDS,styles,…]."""
+    parts = grower()(KEYS, KINDS)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(SEEDS, len(STYLE_NAMES), *leaf.shape[1:]), parts)
 
 
 def test_roots_lie_on_the_scalp_of_the_built_in_head():
@@ -48,19 +57,10 @@ def test_roots_lie_on_the_scalp_of_the_built_in_head():
     assert not ears[np.asarray(assets.roots.vertex_ids)].any()
 
 
-def test_hair_of_many_seeds_is_finite():
-    grow = grower()
-
-    @jax.jit
-    def check(keys):
-        def one(key):
-            _, part = grow(key, jax.random.randint(key, (), 0, len(STYLE_NAMES)))
-            leaves = (part.vertices, part.normals, part.tangents, part.detail, part.colour, part.openness[:, None])
-            return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))
-
-        return jax.lax.map(one, keys)
-
-    assert bool(check(jax.random.split(jax.random.key(0), 200)).all())
+def test_hair_of_all_styles_is_finite():
+    hair = grown()
+    for leaf in (hair.vertices, hair.normals, hair.tangents, hair.detail, hair.colour, hair.openness):
+        assert np.isfinite(leaf).all()
 
 
 @pytest.mark.parametrize("name", ["long", "bob", "wavy", "tail", "quiff", "sided"])
@@ -68,9 +68,7 @@ def test_hair_without_a_fringe_leaves_the_eyes_free(name):
     head, _ = setting()
     marks = np.asarray(head.landmarks.of(head.template))
     eyes = marks[36:48]
-    for seed in range(3):
-        _, part = grower()(jax.random.key(seed), STYLE_NAMES.index(name))
-        points = np.asarray(part.vertices)
+    for points in grown().vertices[:, STYLE_NAMES.index(name)]:
         inside = (
             (np.abs(points[:, 0]) < np.abs(eyes[:, 0]).max())
             & (points[:, 1] > eyes[:, 1].min() - 0.005)
@@ -81,22 +79,22 @@ def test_hair_without_a_fringe_leaves_the_eyes_free(name):
 
 
 def test_bald_shows_no_triangle_and_keeps_its_shapes():
-    _, bald = grower()(jax.random.key(1), STYLE_NAMES.index("bald"))
-    _, full = grower()(jax.random.key(1), STYLE_NAMES.index("long"))
-    assert bald.vertices.shape == full.vertices.shape
-    assert np.ptp(np.asarray(bald.vertices), axis=0).max() == 0
-    assert (np.asarray(full.material) == Material.HAIR).all()
-    assert len(full.triangles) <= 15000
+    hair = grown()
+    extent = np.ptp(hair.vertices, axis=2).max(-1)
+    bald = STYLE_NAMES.index("bald")
+    assert (extent[:, bald] == 0).all() and (np.delete(extent, bald, axis=1) > 0.1).all()
+    assert (hair.material == Material.HAIR).all()
+    assert hair.triangles.shape[-2] <= 15000
 
 
-def test_same_key_same_bytes():
-    first, second = (grower()(jax.random.key(5), 3)[1] for _ in range(2))
-    assert np.asarray(first.vertices).tobytes() == np.asarray(second.vertices).tobytes()
+def test_the_same_key_grows_the_same_hair():
+    again = np.asarray(grower()(KEYS, KINDS).vertices)
+    assert again.tobytes() == grown().vertices.tobytes()
 
 
 def test_lashes_follow_the_lids():
     head, assets = setting()
-    lashes = sample_lashes(jax.random.key(0))
+    lashes = sample_lashes(random_key(0))
     grow = jax.jit(grow_lashes)
     part = grow(lashes, assets.landmarks, head.template)
     eyes = np.asarray(head.landmarks.of(head.template))[36:48]

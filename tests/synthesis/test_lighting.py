@@ -9,6 +9,7 @@ import numpy as np
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.synthesis import lighting
 from flowface_jax.synthesis.lighting.environment import evaluate, irradiance, project, sphere_directions, turned
+from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.rasteriser import interpolate, rasterise, vertex_normals
 from flowface_jax.synthesis.scene import Finish, Surface
 
@@ -240,13 +241,13 @@ def test_hair_shines_across_its_strands():
 
 
 def test_the_same_key_gives_the_same_bytes():
-    first, again = (jax.tree.leaves(sample_lighting(jax.random.key(3))) for _ in range(2))
+    first, again = (jax.tree.leaves(sample_lighting(random_key(3))) for _ in range(2))
     assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(first, again, strict=True))
 
 
 @functools.cache
 def photographs():
-    return [sample_lighting(jax.random.key(seed)) for seed in range(200)]
+    return [sample_lighting(random_key(seed)) for seed in range(200)]
 
 
 def test_two_hundred_photographs_are_finite_varied_and_mostly_well_exposed():

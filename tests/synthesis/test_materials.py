@@ -1,5 +1,7 @@
 """Materials of a head: the cut mesh keeps its geometry, every pixel gets a usable finish."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from flowface_jax.synthesis.materials.eyes import sample_eyes
 from flowface_jax.synthesis.materials.mouths import sample_mouth
 from flowface_jax.synthesis.materials.relief import with_relief
 from flowface_jax.synthesis.materials.surfaces import make_head_surface, triangle_materials
+from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.scene import Finish, Material, Surface
 from flowface_jax.synthesis.skin.texture import SkinTexture
 from tests.shared_data import ict_path
@@ -22,6 +25,10 @@ from tests.shared_data import ict_path
 @pytest.fixture(scope="module", params=["generic", "ict"])
 def head(request: pytest.FixtureRequest) -> HeadModel:
     return generic_head() if request.param == "generic" else load_head(str(ict_path()))
+
+
+COUNT = 4
+KEYS = jax.random.split(random_key(0), COUNT)
 
 
 def picture(seed: int, side: int = 48) -> Surface:
@@ -100,55 +107,52 @@ def test_spheres_are_found_in_spite_of_a_cornea() -> None:
     assert np.abs(centre - [0.03, 0.02, 0.06]).max() < 1e-4 and abs(radius - 0.012) < 1e-4
 
 
+@jax.jit
+def evaluate(scenes: Surface, keys: jax.Array) -> Finish:
+    """Finishes of stacked scenes with one person's eyes and mouth each."""
+    one = lambda scene, key: evaluate_materials(scene, flat_skin(), sample_eyes(key), sample_mouth(key))
+    return jax.vmap(one)(scenes, keys)
+
+
+def stacked(scenes: list[Surface]) -> Surface:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *scenes)
+
+
 def test_every_pixel_gets_a_usable_finish() -> None:
-    evaluate = jax.jit(evaluate_materials)
-    for seed in range(4):
-        finish = evaluate(
-            picture(seed), flat_skin(), sample_eyes(jax.random.key(seed)), sample_mouth(jax.random.key(seed))
-        )
-        assert isinstance(finish, Finish)
-        for leaf in jax.tree.leaves(finish):
-            assert np.isfinite(np.asarray(leaf)).all()
-        assert float(finish.albedo.min()) >= 0 and float(finish.albedo.max()) <= 1
-        assert float(finish.roughness.min()) >= 0.05 and float(finish.roughness.max()) <= 1
-        assert np.allclose(jnp.linalg.norm(finish.normal, axis=-1), 1, atol=1e-4)
+    finish = evaluate(stacked([picture(seed) for seed in range(COUNT)]), KEYS)
+    assert isinstance(finish, Finish)
+    for leaf in jax.tree.leaves(finish):
+        assert np.isfinite(np.asarray(leaf)).all()
+    assert float(finish.albedo.min()) >= 0 and float(finish.albedo.max()) <= 1
+    assert float(finish.roughness.min()) >= 0.05 and float(finish.roughness.max()) <= 1
+    assert np.allclose(jnp.linalg.norm(finish.normal, axis=-1), 1, atol=1e-4)
 
 
 def test_skin_comes_from_its_texture_and_hair_alone_is_strand() -> None:
-    scene = picture(0)
-    finish = evaluate_materials(scene, flat_skin(), sample_eyes(jax.random.key(0)), sample_mouth(jax.random.key(0)))
-    material = np.asarray(scene.material)
+    scenes = stacked([picture(seed) for seed in range(COUNT)])
+    finish = evaluate(scenes, KEYS)
+    material = np.asarray(scenes.material)
     assert np.allclose(np.asarray(finish.albedo)[material == Material.SKIN], 0.3, atol=1e-6)
     hairy = (material == Material.HAIR) | (material == Material.LASH)
     assert np.array_equal(np.asarray(finish.strand) == 1, hairy)
 
 
 def test_relief_tilts_normals_away_from_the_rise() -> None:
-    scene = picture(0)
-    normal = jnp.zeros_like(scene.normal).at[..., 2].set(-1.0)
-    position = scene.position.at[..., 2].set(0.5)
-    height = 0.2 * position[..., 0]
-    tilted = with_relief(normal, position, height, scene.seen)
-    inner = np.asarray(tilted)[5:-5, 5:-5]
-    assert (inner[..., 0] < -0.1).all() and np.allclose(inner[..., 1], 0, atol=1e-5)
-    assert np.allclose(with_relief(normal, position, 0 * height, scene.seen), normal, atol=1e-6)
+    rows, columns = np.indices((48, 48)) * 1e-3
+    position = jnp.asarray(np.stack([columns, rows, np.full_like(rows, 0.5)]), jnp.float32)
+    normal, where = jnp.zeros_like(position).at[2].set(-1.0), jnp.ones((48, 48), bool)
+    relief = jax.jit(with_relief)
+    inner = np.asarray(relief(normal, position, 0.2 * position[0], where))[:, 5:-5, 5:-5]
+    assert (inner[0] < -0.1).all() and np.allclose(inner[1], 0, atol=1e-5)
+    assert np.allclose(relief(normal, position, 0 * position[0], where), normal, atol=1e-6)
 
 
 def test_pupils_are_dark_and_sclera_is_bright() -> None:
     angles = jnp.array([0.0, 0.05, 0.9])
-    detail = jnp.stack([jnp.sin(angles), 0 * angles, jnp.cos(angles)], -1)[None]
-    scene = picture(0, 3)
-    scene = jax.tree.map(lambda leaf: leaf[:1], scene)
-    scene = Surface(**{**scene.__dict__, "detail": detail, "material": jnp.full((1, 3), int(Material.EYE))})
-    finish = evaluate_materials(scene, flat_skin(), sample_eyes(jax.random.key(1)), sample_mouth(jax.random.key(1)))
-    bright = np.asarray(finish.albedo.mean(-1))[0]
-    assert bright[0] < 0.03 and bright[1] < 0.03 and bright[2] > 0.15
-
-
-def test_materials_evaluate_under_vmap() -> None:
-    scenes = jax.tree.map(lambda *leaves: jnp.stack(leaves), picture(0), picture(1))
-    keys = jax.random.split(jax.random.key(0), 2)
-    eyes, mouths = jax.vmap(sample_eyes)(keys), jax.vmap(sample_mouth)(keys)
-    finish = jax.jit(jax.vmap(evaluate_materials, in_axes=(0, None, 0, 0)))(scenes, flat_skin(), eyes, mouths)
-    one = evaluate_materials(picture(1), flat_skin(), sample_eyes(keys[1]), sample_mouth(keys[1]))
-    assert np.allclose(finish.albedo[1], one.albedo, atol=1e-5)
+    detail = jnp.stack([jnp.sin(angles), 0 * angles, jnp.cos(angles)], -1)
+    scene = picture(0)
+    scene = dataclasses.replace(
+        scene, detail=scene.detail.at[0, :3].set(detail), material=scene.material.at[0, :3].set(int(Material.EYE))
+    )
+    bright = np.asarray(evaluate(stacked([scene] * COUNT), KEYS).albedo.mean(-1))[:, 0]
+    assert (bright[:, :2] < 0.03).all() and (bright[:, 2] > 0.15).all()

@@ -19,6 +19,7 @@ from flowface_jax.synthesis.people import (
     torso_translation,
 )
 from flowface_jax.synthesis.people.eyes import LOOKING_AT_CAMERA
+from flowface_jax.synthesis.randomness import random_key
 from tests.fitting.small import small_head
 
 COUNT = 1000
@@ -36,22 +37,34 @@ def assets(head):
 
 @pytest.fixture(scope="module")
 def faces(assets):
-    keys = jax.random.split(jax.random.key(0), COUNT)
+    keys = jax.random.split(random_key(0), COUNT)
     camera = jnp.asarray([0.1, 0.0, 1.0])
     return jax.jit(jax.vmap(lambda key: sample_face(key, assets, camera)))(keys)
 
 
-def _posed(head, assets, expression=None, gaze=(0.0, 0.0), closure=0.0, identity=None):
-    values = np.zeros(head.expression_size, np.float32)
-    for name, amount in (expression or {}).items():
-        values[head.expression_names.index(name)] = amount
-    identity = jnp.zeros(head.identity_size) if identity is None else identity
-    look = Gaze(jnp.asarray(gaze[0]), jnp.asarray(gaze[1]), jnp.asarray(1e6))
-    return pose_face(identity, jnp.asarray(values), look, jnp.full(2, closure), jnp.zeros(3), assets)
+@pytest.fixture(scope="module")
+def pose(head, assets):
+    """A function that gives the posed vertices [V,3] of a person with named shapes, a gaze and lids."""
+
+    @jax.jit
+    def posed(identity, expression, yaw, pitch, closure):
+        look = Gaze(yaw, pitch, jnp.asarray(1e6))
+        face = pose_face(identity, expression, look, jnp.full(2, closure), jnp.zeros(3), assets)
+        return vertices(head, face.identity, face.expression, face.joint_rotations)
+
+    def named(expression=None, gaze=(0.0, 0.0), closure=0.0, identity=None):
+        values = np.zeros(head.expression_size, np.float32)
+        for name, amount in (expression or {}).items():
+            values[head.expression_names.index(name)] = amount
+        identity = np.zeros(head.identity_size, np.float32) if identity is None else identity
+        return np.asarray(posed(identity, values, *gaze, closure))
+
+    return named
 
 
-def _landmarks(head, face):
-    return np.asarray(head.landmarks.of(vertices(head, face.identity, face.expression, face.joint_rotations)))
+@pytest.fixture(scope="module")
+def poses():
+    return jax.jit(jax.vmap(sample_head_pose))(jax.random.split(random_key(3), 3000))
 
 
 def _lid_gap(points):
@@ -59,7 +72,8 @@ def _lid_gap(points):
 
 
 def test_identities_spread_wider_than_the_population_without_far_tails():
-    drawn = np.asarray(jax.vmap(lambda key: sample_identity(key, 100))(jax.random.split(jax.random.key(1), 500)))
+    draw = jax.jit(jax.vmap(lambda key: sample_identity(key, 100)))
+    drawn = np.asarray(draw(jax.random.split(random_key(1), 500)))
     assert 1.05 < drawn.std() < 1.5
     assert np.abs(drawn).max() < 4.0
 
@@ -84,12 +98,14 @@ def test_lips_do_not_pass_through_each_other(assets, faces):
     assert float(gap.min()) > -1.5e-3
 
 
-def test_a_blink_shuts_the_eyes_of_every_person_and_expression(head, assets):
-    for seed, extra in enumerate(({}, {"eyeSquintLeft": 1.0}, {"eyeWideLeft": 1.0}, {"mouthSmileLeft": 1.0})):
-        identity = sample_identity(jax.random.key(seed), head.identity_size)
-        gap = _lid_gap(_landmarks(head, _posed(head, assets, extra, closure=1.0, identity=identity)))
-        assert abs(gap) < 7e-4
-        half = _lid_gap(_landmarks(head, _posed(head, assets, extra, closure=0.5, identity=identity)))
+def test_a_blink_shuts_the_eyes_of_every_person_and_expression(head, faces, pose):
+    for person, extra in enumerate(({}, {"eyeSquintLeft": 1.0}, {"eyeWideLeft": 1.0}, {"mouthSmileLeft": 1.0})):
+        identity = np.asarray(faces.identity[person])
+        shut, half = (
+            _lid_gap(np.asarray(head.landmarks.of(pose(extra, closure=closure, identity=identity))))
+            for closure in (1.0, 0.5)
+        )
+        assert abs(shut) < 7e-4
         assert half > 1.5e-3
 
 
@@ -98,11 +114,10 @@ def test_eyes_are_shut_or_shutting_in_about_a_sixth_of_the_faces(assets, faces):
     assert 0.1 < both.mean() < 0.25
 
 
-def test_the_eyeballs_turn_by_the_gaze_that_was_asked_for(head, assets):
-    rest = np.asarray(vertices(head, jnp.zeros(head.identity_size), jnp.zeros(head.expression_size)))
+def test_the_eyeballs_turn_by_the_gaze_that_was_asked_for(head, pose):
+    rest = np.asarray(head.template)
     for yaw, pitch in ((0.3, 0.0), (-0.6, 0.0), (0.0, 0.3), (0.0, -0.45), (0.62, 0.2)):
-        face = _posed(head, assets, gaze=(yaw, pitch))
-        turned = np.asarray(vertices(head, face.identity, face.expression, face.joint_rotations))
+        turned = pose(gaze=(yaw, pitch))
         for side in ("left", "right"):
             centre = np.asarray(head.joint_template)[head.joint_names.index(f"{side}_eye")]
             ball = np.flatnonzero(np.asarray(head.regions[f"{side}_eyeball"]))
@@ -112,9 +127,9 @@ def test_the_eyeballs_turn_by_the_gaze_that_was_asked_for(head, assets):
             assert abs(np.arcsin(after[1] / np.linalg.norm(after)) - pitch - np.arctan2(before[1], before[2])) < 0.06
 
 
-def test_lids_follow_the_gaze(head, assets):
+def test_lids_follow_the_gaze(head, pose):
     level, up, down = (
-        _landmarks(head, _posed(head, assets, gaze=(0.0, p)))[[43, 44], 1].mean() for p in (0, 0.4, -0.4)
+        np.asarray(head.landmarks.of(pose(gaze=(0.0, pitch))))[[43, 44], 1].mean() for pitch in (0.0, 0.4, -0.4)
     )
     assert up > level + 1e-3 and down < level - 2e-3
 
@@ -126,7 +141,7 @@ def test_the_share_that_can_looks_at_the_camera(faces):
 
 def test_a_statistical_head_is_drawn_from_its_prior_with_jaw_and_eyes():
     small = make_people_assets(small_head())
-    drawn = jax.jit(jax.vmap(lambda key: sample_face(key, small)))(jax.random.split(jax.random.key(2), 400))
+    drawn = jax.jit(jax.vmap(lambda key: sample_face(key, small)))(jax.random.split(random_key(2), 400))
     std = np.asarray(drawn.expression).std(0)
     np.testing.assert_allclose(std, np.asarray(small.expression_std), rtol=0.25)
     joints = np.asarray(drawn.joint_rotations)
@@ -134,24 +149,20 @@ def test_a_statistical_head_is_drawn_from_its_prior_with_jaw_and_eyes():
     assert (joints[:, 3:].std(0)[:, :2] > 0.05).all()
 
 
-def test_head_poses_reach_the_sides_but_crowd_at_the_front():
-    poses = jax.jit(jax.vmap(sample_head_pose))(jax.random.split(jax.random.key(3), 3000))
+def test_head_poses_reach_the_sides_but_crowd_at_the_front(poses):
     degrees = np.degrees(np.asarray(poses.angles))
     assert np.abs(degrees[:, 0]).max() > 80 and np.abs(degrees[:, 1:]).max(0).min() > 35
     assert (np.abs(degrees) <= [90.001, 45.001, 45.001]).all()
     assert np.median(np.abs(degrees[:, 0])) < 25
 
 
-def test_head_and_torso_stay_joined_at_the_neck(assets):
-    pose = sample_head_pose(jax.random.key(4))
-    shift = jnp.asarray([0.1, -0.2, 0.7])
-    torso = torso_translation(pose.rotation, shift, pose.torso_rotation, assets.neck)
-    np.testing.assert_allclose(
-        pose.rotation @ assets.neck + shift, pose.torso_rotation @ assets.neck + torso, atol=1e-6
+def test_head_and_torso_stay_joined_at_the_neck(assets, poses):
+    shift, neck = jnp.asarray([0.1, -0.2, 0.7]), np.asarray(assets.neck)
+    torso = jax.vmap(torso_translation, in_axes=(0, None, 0, None))(
+        poses.rotation, shift, poses.torso_rotation, assets.neck
     )
-
-
-def test_the_same_key_gives_the_same_face_alone_and_in_a_batch(assets, faces):
-    key = jax.random.split(jax.random.key(0), COUNT)[7]
-    alone = jax.jit(lambda k: sample_face(k, assets, jnp.asarray([0.1, 0.0, 1.0])))(key)
-    np.testing.assert_allclose(alone.expression, faces.expression[7], atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(poses.rotation) @ neck + np.asarray(shift),
+        np.asarray(poses.torso_rotation) @ neck + torso,
+        atol=1e-6,
+    )

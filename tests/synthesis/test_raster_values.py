@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flowface_jax.errors import InputError
+from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.rasteriser import (
     barycentrics,
     depth_map,
@@ -86,36 +87,34 @@ def test_gradients_pass_through_a_whole_rendering_under_vmap(ball):
     np.testing.assert_allclose(gradients[1], jax.grad(brightness)(batch[1]), rtol=1e-3, atol=1e-3)
 
 
-@PATHS
-def test_a_texture_is_bilinear_upright_and_clamped(portable):
+def test_a_texture_is_bilinear_upright_and_clamped():
     rows, columns = np.indices((6, 9))
     texture = np.float32(np.stack([columns, rows, columns * rows], axis=-1))
     u, v = np.random.default_rng(0).uniform(0.15, 0.85, (2, 5, 4))
-    found = np.asarray(sample_texture(texture, np.float32(np.stack([u, v], -1)), only_portable=portable))
+    found = np.asarray(sample_texture(texture, np.float32(np.stack([u, v], -1))))
     x, y = u * 9 - 0.5, (1 - v) * 6 - 0.5
     np.testing.assert_allclose(found, np.stack([x, y, x * y], axis=-1), rtol=1e-4, atol=1e-4)
-    corners = sample_texture(texture, jnp.asarray([[-1, 2], [0, 1], [3, -3], [np.nan, 0]]), only_portable=portable)
+    corners = sample_texture(texture, jnp.asarray([[-1, 2], [0, 1], [3, -3], [np.nan, 0]]))
     np.testing.assert_array_equal(corners[:3], [[0, 0, 0], [0, 0, 0], [8, 5, 40]])
     assert np.isnan(corners[3]).all()
-    tiny = sample_texture(texture[:1, :1] + 3, jnp.asarray([0.3, 0.9]), only_portable=portable)
+    tiny = sample_texture(texture[:1, :1] + 3, jnp.asarray([0.3, 0.9]))
     assert tiny.shape == (3,) and tiny[0] == 3
 
 
-def test_both_paths_of_a_texture_agree_with_their_gradients():
-    keys = jax.random.split(jax.random.key(0), 3)
-    texture, uv = jax.random.normal(keys[0], (32, 24, 5)), jax.random.uniform(keys[1], (3, 40, 2), minval=-0.1)
-    weights = jax.random.normal(keys[2], (3, 40, 5))
-
-    def value(texture, uv, portable):
-        return (sample_texture(texture, uv, only_portable=portable) * weights).sum()
-
-    native, portable = (
-        jax.jit(jax.grad(value, argnums=(0, 1)), static_argnums=2)(texture, uv, way) for way in (False, True)
-    )
-    for a, b in zip(native, portable, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
-    batch = jax.vmap(sample_texture, (None, 0))(texture, uv)
-    np.testing.assert_allclose(batch, sample_texture(texture, uv, only_portable=True), atol=1e-5)
+def test_gradients_of_a_texture_in_its_texels_and_places_are_finite_differences():
+    keys = jax.random.split(random_key(0), 4)
+    texture, uv = jax.random.normal(keys[0], (32, 24, 5)), jax.random.uniform(keys[1], (40, 2), minval=0.1, maxval=0.9)
+    value = jax.jit(lambda texture, uv: (sample_texture(texture, uv) ** 2).sum())
+    by_texel = jax.jit(jax.grad(value))(texture, uv)
+    texels, step = jax.random.normal(keys[2], texture.shape), 1e-2
+    slope = (value(texture + step * texels, uv) - value(texture - step * texels, uv)) / (2 * step)
+    assert float((by_texel * texels).sum()) == pytest.approx(float(slope), rel=1e-2, abs=0.5)
+    # Between texel centres the value is a polynomial of the place.
+    uv = (jnp.floor(uv * 20) + 0.75) / jnp.asarray([24, 32])
+    by_place, step = jax.jit(jax.grad(value, argnums=1))(texture, uv), 2e-4
+    places = jax.random.normal(keys[3], uv.shape)
+    slope = (value(texture, uv + step * places) - value(texture, uv - step * places)) / (2 * step)
+    assert float((by_place * places).sum()) == pytest.approx(float(slope), rel=2e-2, abs=5.0)
 
 
 @PATHS

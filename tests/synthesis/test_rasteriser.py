@@ -24,7 +24,7 @@ def head():
     angle = np.float32(0.5)
     turn = np.float32([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     camera = np.asarray(model.template) @ turn.T * np.float32([1, -1, -1]) + np.float32([0, 0, 0.7])
-    return camera[:, :2] / camera[:, 2:] * 250 + 80, camera[:, 2], np.asarray(model.triangles), (160, 160)
+    return camera[:, :2] / camera[:, 2:] * 150 + 48, camera[:, 2], np.asarray(model.triangles), (96, 96)
 
 
 def _drawn(pixels, triangles, size, depth=None, **options):
@@ -41,15 +41,12 @@ def _cross(a, b):
 
 
 def test_the_native_kernels_are_in_use_here():
-    assert all(
-        native_kernels.available(name) for name in ("rasterise", "interpolate", "sample_texture", "vertex_normals")
-    )
+    assert all(native_kernels.available(name) for name in ("rasterise", "interpolate", "vertex_normals"))
 
 
 @PATHS
-@pytest.mark.parametrize("seed", [0, 1])
-def test_neighbouring_triangles_cover_each_pixel_exactly_once(seed, portable):
-    random = np.random.default_rng(seed)
+def test_neighbouring_triangles_cover_each_pixel_exactly_once(portable):
+    random = np.random.default_rng(0)
     # Points on pixel centres and on a coarse grid among them: edges then run exactly through centres.
     points = np.concatenate(
         [
@@ -89,7 +86,7 @@ def test_the_nearest_of_all_triangles_that_hold_the_pixel_wins(head):
     pixels, depth, triangles, size = head
     found = rasterise(pixels, depth, triangles, size)
     random = np.random.default_rng(3)
-    for row, column in random.integers(20, 140, (40, 2)):
+    for row, column in random.integers(12, 84, (40, 2)):
         corners = pixels[triangles].astype(np.float64) - [column + 0.5, row + 0.5]
         area = [_cross(corners[:, (k + 1) % 3], corners[:, (k + 2) % 3]) for k in range(3)]
         mix = np.stack(area, 1) / np.sum(area, axis=0)[:, None]
@@ -184,13 +181,13 @@ def test_a_triangle_far_larger_than_the_picture_is_cut_exactly(portable):
     np.testing.assert_allclose(np.asarray(found.barycentric).sum(-1)[np.asarray(found.seen)], 1, atol=1e-5)
 
 
-@PATHS
-def test_pictures_of_one_pixel_and_of_eight_thousand(portable):
-    one = _drawn([[0, 0], [1, 0], [0.5, 2]], [[0, 1, 2]], (1, 1), only_portable=portable)
-    assert one.triangle.tolist() == [[0]]
+def test_pictures_of_one_pixel_and_of_eight_thousand():
+    for portable in (False, True):
+        one = _drawn([[0, 0], [1, 0], [0.5, 2]], [[0, 1, 2]], (1, 1), only_portable=portable)
+        assert one.triangle.tolist() == [[0]]
     pixels = [[0, 0], [8192, 0], [8192, 1], [0, 1]]
-    for size, turned in (((8192, 1), pixels), ((1, 8192), np.asarray(pixels)[:, ::-1]))[: 1 if portable else 2]:
-        wide = _drawn(turned, [[0, 1, 2], [0, 2, 3]], size, only_portable=portable)
+    for size, turned in ((8192, 1), pixels), ((1, 8192), np.asarray(pixels)[:, ::-1]):
+        wide = _drawn(turned, [[0, 1, 2], [0, 2, 3]], size)
         assert wide.triangle.shape == size[::-1]
         counts = np.bincount(np.asarray(wide.triangle).ravel() + 1, minlength=3)
         assert counts[0] == 0 and abs(int(counts[1]) - 4096) <= 1
@@ -199,12 +196,11 @@ def test_pictures_of_one_pixel_and_of_eight_thousand(portable):
 def test_more_candidates_than_a_counter_holds_are_still_all_drawn(monkeypatch):
     # Whole-picture triangles whose numbers of pixels add up to more than the sum may hold.
     monkeypatch.setattr(portable_way, "_ROUND", 40_000)
-    jax.clear_caches()
     count = 30
-    pixels = np.tile([[0, 0], [128, 0], [0, 128]], (count, 1))
+    pixels = np.tile([[0, 0], [130, 0], [0, 130]], (count, 1))
     depth = np.repeat(np.linspace(2, 1, count), 3)
-    found = _drawn(pixels, np.arange(3 * count).reshape(-1, 3), (64, 64), depth, only_portable=True)
-    jax.clear_caches()
+    # A size of its own: what is compiled for it belongs to this test.
+    found = _drawn(pixels, np.arange(3 * count).reshape(-1, 3), (63, 65), depth, only_portable=True)
     assert (np.asarray(found.triangle) == count - 1).all()
 
 
@@ -280,14 +276,13 @@ def test_without_numba_the_picture_is_the_same_and_one_warning_says_so(monkeypat
     def broken(name):
         raise ImportError("No module named 'numba'")
 
-    expected = _drawn([[0, 0], [7, 1], [1, 7]], [[0, 1, 2]], (8, 8)).triangle
+    expected = _drawn([[0, 0], [7, 1], [1, 7]], [[0, 1, 2]], (8, 8)).triangle[:, :7]
     monkeypatch.setattr(handlers, "compile_handler", broken)
     for name in ("available", "_warn_once"):
         monkeypatch.setattr(native_kernels, name, functools.cache(getattr(native_kernels, name).__wrapped__))
-    jax.clear_caches()
+    # A size of its own: what is compiled for it belongs to this test.
     with pytest.warns(RuntimeWarning, match="numba") as caught:
-        found = _drawn([[0, 0], [7, 1], [1, 7]], [[0, 1, 2]], (8, 8))
+        found = _drawn([[0, 0], [7, 1], [1, 7]], [[0, 1, 2]], (7, 8))
         interpolate(found, np.int32([[0, 1, 2]]), np.ones((3, 1), np.float32))
-    jax.clear_caches()
     assert len([w for w in caught if w.category is RuntimeWarning]) == 1
     np.testing.assert_array_equal(found.triangle, expected)

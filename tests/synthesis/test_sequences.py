@@ -94,7 +94,7 @@ def test_a_carried_rig_sees_the_same_performance_from_elsewhere(camera_motion):
 
 def test_observations_carry_the_frame_rate_and_the_noise_that_was_asked_for():
     small = small_head()
-    performance = make_performance(small, 1, 5, 2)
+    performance = make_performance(small, 1, 10, 2)  # as many frames as above: compiled once
     seen = observe(performance, small, 2, noise_px=0.5)
     exact = np.asarray(performance.cameras.project(jnp.asarray(performance.world)))
     normalised = (seen.mean - exact) / seen.std[..., None]

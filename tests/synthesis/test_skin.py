@@ -11,14 +11,15 @@ from flowface_jax.errors import InputError
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.source import load_head
+from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.skin.assets import SkinAssets, make_skin_assets
-from flowface_jax.synthesis.skin.parameters import sample_skin
+from flowface_jax.synthesis.skin.parameters import SkinParameters, sample_skin
 from flowface_jax.synthesis.skin.pigments import nearest_skin, skin_colour
 from flowface_jax.synthesis.skin.real import mix_real_texture
 from flowface_jax.synthesis.skin.texture import SkinTexture, build_skin_texture
 from tests.shared_data import ict_path
 
-SIDE = 128
+SIDE, COUNT = 128, 6
 
 
 @pytest.fixture(scope="module", params=["generic", "ict"])
@@ -39,8 +40,24 @@ def at(picture: jax.Array, head: HeadModel, ids: list[int]) -> np.ndarray:
     return np.asarray(picture)[rows, columns]
 
 
-def build(assets: SkinAssets):
-    return jax.jit(lambda key: build_skin_texture(sample_skin(key), assets))
+build = jax.jit(jax.vmap(build_skin_texture, in_axes=(0, None)))
+sample = jax.jit(jax.vmap(sample_skin))
+
+
+@pytest.fixture(scope="module")
+def people() -> SkinParameters:
+    """Many people's skins, stacked."""
+    return sample(jax.random.split(random_key(0), 500))
+
+
+@pytest.fixture(scope="module")
+def painted(people: SkinParameters, assets: SkinAssets) -> SkinTexture:
+    """The textures of the first of them."""
+    return build(first_of(people), assets)
+
+
+def first_of(people: SkinParameters) -> SkinParameters:
+    return jax.tree.map(lambda leaf: leaf[:COUNT], people)
 
 
 def test_features_lie_on_their_landmarks(worn: tuple[HeadModel, SkinAssets]) -> None:
@@ -72,9 +89,8 @@ def test_upper_and_lower_sides_are_told_apart(worn: tuple[HeadModel, SkinAssets]
     assert (at(maps.eye_along, head, [36, 45]) > 0.8).all() and (at(maps.eye_along, head, [39, 42]) < 0.2).all()
 
 
-def test_every_skin_colour_is_natural() -> None:
-    drawn = jax.vmap(sample_skin)(jax.random.split(jax.random.key(0), 500))
-    colour = np.asarray(skin_colour(drawn.melanin, drawn.blood, drawn.carotene))
+def test_every_skin_colour_is_natural(people: SkinParameters) -> None:
+    colour = np.asarray(jax.jit(skin_colour)(people.melanin, people.blood, people.carotene))
     red, green, blue = colour.T
     assert (red > green).all() and (green > blue).all()
     hue = 60 * (green - blue) / (red - blue)
@@ -83,66 +99,58 @@ def test_every_skin_colour_is_natural() -> None:
     assert lightness.min() < 0.07 and lightness.max() > 0.4
 
 
-def test_hair_and_brows_have_hair_colours() -> None:
-    drawn = jax.vmap(sample_skin)(jax.random.split(jax.random.key(1), 500))
-    for colour in (drawn.hair, drawn.brow_colour, drawn.beard_colour):
+def test_hair_and_brows_have_hair_colours(people: SkinParameters) -> None:
+    for colour in (people.hair, people.brow_colour, people.beard_colour):
         colour = np.asarray(colour)
         assert (colour >= 0).all() and (colour <= 1).all()
         assert (colour[:, 0] >= colour[:, 1] - 1e-3).all() and (colour[:, 1] >= colour[:, 2] - 1e-3).all()
 
 
-def test_textures_are_finite_and_in_range(assets: SkinAssets) -> None:
-    make = build(assets)
-    for seed in range(6):
-        texture = make(jax.random.key(seed))
-        assert texture.stacked.shape == (SIDE, SIDE, 6)
-        albedo = np.asarray(texture.albedo)
-        assert np.isfinite(np.asarray(texture.stacked)).all()
-        assert albedo.min() > 0 and albedo.max() < 1
-        assert float(texture.roughness.min()) >= 0.05 and float(texture.roughness.max()) <= 1
-        assert float(jnp.abs(texture.relief).max()) < 3
+def test_textures_are_finite_and_in_range(painted: SkinTexture) -> None:
+    assert painted.albedo.shape == (COUNT, SIDE, SIDE, 3)
+    assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(painted))
+    assert float(painted.albedo.min()) > 0 and float(painted.albedo.max()) < 1
+    assert float(painted.roughness.min()) >= 0.05 and float(painted.roughness.max()) <= 1
+    assert float(jnp.abs(painted.relief).max()) < 3
 
 
-def test_the_same_key_makes_the_same_bytes(assets: SkinAssets) -> None:
-    make = build(assets)
-    first, again, other = (np.asarray(make(jax.random.key(k)).stacked) for k in (5, 5, 6))
-    assert first.tobytes() == again.tobytes() and first.tobytes() != other.tobytes()
+def test_the_same_person_has_the_same_bytes(people: SkinParameters, painted: SkinTexture, assets: SkinAssets) -> None:
+    again = np.asarray(build(first_of(people), assets).albedo)
+    assert again.tobytes() == np.asarray(painted.albedo).tobytes()
+    assert len({picture.tobytes() for picture in again}) == COUNT
 
 
-def test_brows_lips_and_beards_show(assets: SkinAssets) -> None:
-    head = generic_head()
-    parameters = dataclasses.replace(
-        sample_skin(jax.random.key(2)),
-        melanin=jnp.float32(0.1),
-        brow=jnp.array([4.0, 0.5, 1.0, 0.5, 1.0, 0.0]),
-        brow_colour=jnp.array([0.02, 0.012, 0.008]),
-        beard=jnp.ones(7),
-        beard_length=jnp.float32(1.0),
-        beard_colour=jnp.array([0.02, 0.012, 0.008]),
-        lipstick=jnp.zeros(4),
-        foundation=jnp.float32(0.0),
+def test_brows_and_beards_show(people: SkinParameters, assets: SkinAssets) -> None:
+    head, dark = generic_head(), jnp.tile(jnp.array([0.02, 0.012, 0.008]), (COUNT, 1))
+    first = first_of(people)
+    bearded = dataclasses.replace(
+        first,
+        melanin=jnp.full(COUNT, 0.1),
+        brow=jnp.tile(jnp.array([4.0, 0.5, 1.0, 0.5, 1.0, 0.0]), (COUNT, 1)),
+        brow_colour=dark,
+        beard=jnp.ones((COUNT, 7)),
+        beard_length=jnp.ones(COUNT),
+        beard_colour=dark,
+        lipstick=jnp.zeros((COUNT, 4)),
+        foundation=jnp.zeros(COUNT),
     )
-    bright = jax.jit(build_skin_texture)(parameters, assets).albedo.mean(-1)
-    cheek = float((bright * assets.probe).sum())
-    assert at(bright, head, [18, 19, 24, 25]).mean() < 0.5 * cheek
-    assert at(bright, head, [8]).mean() < 0.5 * cheek
-    shaved = dataclasses.replace(parameters, beard=jnp.zeros(7))
-    assert at(jax.jit(build_skin_texture)(shaved, assets).albedo.mean(-1), head, [8]).mean() > 0.6 * cheek
+    with_beard, shaved = (
+        np.asarray(build(parameters, assets).albedo.mean(-1))
+        for parameters in (bearded, dataclasses.replace(bearded, beard=jnp.zeros((COUNT, 7))))
+    )
+    cheek = (with_beard * np.asarray(assets.probe)).sum((1, 2))
+    for k in range(COUNT):
+        assert at(with_beard[k], head, [18, 19, 24, 25]).mean() < 0.5 * cheek[k]
+        assert at(with_beard[k], head, [8]).mean() < 0.5 * cheek[k]
+        assert at(shaved[k], head, [8]).mean() > 0.6 * cheek[k]
 
 
-def test_builds_under_vmap(assets: SkinAssets) -> None:
-    keys = jax.random.split(jax.random.key(0), 2)
-    many = jax.jit(jax.vmap(lambda key: build_skin_texture(sample_skin(key), assets)))(keys)
-    one = build(assets)(keys[1])
-    assert np.allclose(many.albedo[1], one.albedo, atol=1e-4)
-
-
-def test_real_skin_takes_over_where_it_was_seen(assets: SkinAssets) -> None:
-    made_up = build(assets)(jax.random.key(0))
+def test_real_skin_takes_over_where_it_was_seen(painted: SkinTexture, assets: SkinAssets) -> None:
+    made_up = jax.tree.map(lambda leaf: leaf[0], painted)
     stripes = 0.3 + 0.1 * (jnp.arange(SIDE) % 2)[None, :, None] * jnp.ones((SIDE, 1, 1))
     bank = (stripes * jnp.array([1.2, 0.8, 0.6]))[None]
     seen = jnp.ones((1, SIDE, SIDE)).at[:, : SIDE // 2].set(0.0)
-    mixed = jax.jit(lambda key: mix_real_texture(key, made_up, bank, seen, assets))(jax.random.key(4))
+    mixed = jax.jit(lambda key: mix_real_texture(key, made_up, bank, seen, assets))(random_key(4))
     assert isinstance(mixed, SkinTexture) and np.isfinite(np.asarray(mixed.albedo)).all()
     ratio = (
         np.asarray(mixed.albedo)[SIDE * 5 // 8, SIDE // 4 + 1 : SIDE // 2 : 2]

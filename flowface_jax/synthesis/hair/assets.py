@@ -28,8 +28,8 @@ class HairAssets:
     root_azimuth [N] rad signed, 0 in front; root_elevation [N] rad; root_distance [N] m from the hairline inwards.
     lock_random: [N,8] uniform numbers. cap: [R*C] points of the skin, row by row from below the hairline to the crown.
     cap_azimuth, cap_elevation, cap_distance: [R,C]. cap_random: [R,C,2] uniform numbers.
-    shell: the head as a smooth surface. landmarks: the head's 68. brow, forehead, ear_bottom: heights of the
-    template, m. rest_landmarks: [68,3] m. segments: per lock.
+    lock_width: 1 or less, the more locks the thinner. shell: the head as a smooth surface. landmarks: the head's 68.
+    forehead, ear_bottom: heights of the template, m. rest_landmarks: [68,3] m. segments: per lock.
     """
 
     roots: SurfacePoints
@@ -43,6 +43,7 @@ class HairAssets:
     cap_elevation: jax.Array
     cap_distance: jax.Array
     cap_random: jax.Array
+    lock_width: jax.Array
     shell: ShellAssets
     landmarks: SurfacePoints
     rest_landmarks: jax.Array
@@ -80,6 +81,7 @@ def make_hair_assets(head: HeadModel, size: str = "training") -> HairAssets:
         cap_elevation=real(cap_angles[1]),
         cap_distance=real(cap_distance),
         cap_random=real(random.random((rows, columns, 2))),
+        lock_width=real((SIZES["training"][0] / locks) ** 0.45),
         shell=shell,
         landmarks=head.landmarks,
         rest_landmarks=head.landmarks.of(head.template),

@@ -30,19 +30,23 @@ def cap_part(
     noise = noise - jnp.floor(noise)
     inside = inside_hairline(style, assets.cap_azimuth, assets.cap_elevation, assets.cap_distance)
     inside = inside + (noise[..., 0] - 0.5) * 2 * style.ragged
-    body = style.thickness * (1 - 0.85 * covered)
-    rise = jnp.clip(inside / (0.003 + 0.9 * body), -1.0, 1.0)
+    # Where hair is cut short its body is thin.
+    on_top = jnp.clip((assets.cap_elevation - 0.35) / 0.6, 0.0, 1.0)
+    local = style.side + on_top * (style.top - style.side)
+    body = style.thickness * (1 - 0.85 * covered) * jnp.clip(local / 0.035, 0.35, 1.0)
+    rise = jnp.clip(inside / (0.004 + 1.5 * body), -1.0, 1.0)
     bumps = 1 + (noise[..., 1] - 0.5) * jnp.clip(style.curl * 60, 0.06, 0.5)
-    lifted = jnp.where(rise > 0, 0.0012 + body * bumps * jnp.sin(0.5 * jnp.pi * rise), 0.004 * rise)
+    lifted = jnp.where(rise > 0, 0.0008 + body * bumps * jnp.sin(0.5 * jnp.pi * rise), 0.004 * rise)
     points = skin + outward * lifted[..., None]
     normals = unit(grid_normals(points, True) + 0.6 * outward)
     colour = streaked(style, noise[..., 1], noise[..., 0], jnp.float32(0.15))
-    edge = jnp.clip(inside / 0.008, 0.0, 1.0)[..., None]
+    edge = jnp.clip(inside / 0.007, 0.0, 1.0)[..., None]
     cover = jnp.clip(style.thickness / 0.004, 0.0, 1.0)
-    cover = (0.45 + 0.55 * cover) * (0.35 + 0.65 * edge)
+    cover = (0.45 + 0.55 * cover) * (0.6 + 0.4 * edge)
     colour = scalp + cover * (colour - scalp)
     shade = 0.62 + 0.38 * jnp.clip(0.004 / (style.thickness + 1e-4), 0.0, 1.0)
-    across = assets.cap_azimuth * (24 / np.pi)
+    # Uneven, or the strands would line up into regular stripes.
+    across = assets.cap_azimuth * (11 / np.pi) + 0.5 * noise[..., 0] + 0.2 * noise[..., 1]
     zero = jnp.zeros_like(across)
     return grid_part(
         points,

@@ -245,7 +245,7 @@ def _curled(style: HairStyle, setting: Setting, lock: _Lock, paths: jax.Array) -
     along = jnp.arange(count) * (lock.length[:, None] / (count - 1))
     # Waves of neighbouring locks agree roughly, as they do on a head.
     phase = 2.2 * lock.random[:, 5:6] + 3.0 * lock.side[:, None] + 25.0 * setting.roots[:, 2:3]
-    pitch = jnp.maximum(style.curl_length, 3.2 * lock.length[:, None] / (count - 1))
+    pitch = jnp.maximum(style.curl_length, 4.6 * lock.length[:, None] / (count - 1))
     angle = 2 * jnp.pi * along / pitch + phase
     grown = jnp.clip(along / 0.03, 0.0, 1.0) * style.curl * (0.6 + 0.8 * lock.random[:, 6:7])
     outward = unit(paths - setting.shell.centre)

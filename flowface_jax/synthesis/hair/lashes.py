@@ -14,8 +14,9 @@ from flowface_jax.synthesis.scene import Material, Part, join
 
 # Outer or inner corner to corner, upper and lower lid of the right and of the left eye (landmarks' numbers).
 _LIDS = ((36, 37, 38, 39), (36, 41, 40, 39), (45, 44, 43, 42), (45, 46, 47, 42))
-_LASHES = 24
-_POINTS = 4
+_LASHES = 32
+_POINTS = 3
+_SEEN_THROUGH = (0.13, 0.075, 0.055)
 
 
 @pytree_dataclass
@@ -32,14 +33,14 @@ class Lashes:
     shift: jax.Array
 
 
-def sample_lashes(key: jax.Array) -> Lashes:
-    """Draw eyelashes, sometimes made up."""
+def sample_lashes(key: jax.Array, made_up_share: jax.Array | float = 0.25) -> Lashes:
+    """Draw eyelashes, made up with a probability."""
     u = jax.random.uniform(key, (8,))
-    made_up = u[0] < 0.25
+    made_up = u[0] < made_up_share
     return Lashes(
         present=jnp.ones(()),
-        length=jnp.where(made_up, 0.0085 + 0.0025 * u[1], 0.0055 + 0.0025 * u[1]),
-        width=jnp.where(made_up, 0.0007, 0.00042 + 0.0002 * u[2]),
+        length=jnp.where(made_up, 0.0050 + 0.0018 * u[1], 0.0030 + 0.0016 * u[1]),
+        width=jnp.where(made_up, 0.0005, 0.00032 + 0.00014 * u[2]),
         curve=0.5 + 0.7 * u[3],
         liner=jnp.where(made_up, 0.0009 + 0.0012 * u[4], 0.0005 + 0.0004 * u[4]),
         colour=(0.006 + 0.03 * u[5] ** 3) * jnp.asarray([1.0, 0.75, 0.6]),
@@ -83,12 +84,15 @@ def _hairs(lashes: Lashes, lids: jax.Array, margins: jax.Array) -> Part:
     share = jnp.linspace(0.5, -0.5, _LASHES)[None, :, None]
     forward, outwards = _directions(lids)
     upper = jnp.asarray([1.0, -1.0, 1.0, -1.0])[:, None, None]
-    heading = unit(forward + outwards * (1.1 * share + 0.25 * (random[..., :1] - 0.5)))
-    length = lashes.length * jnp.where(upper > 0, 1.0, 0.5) * (0.7 + 0.45 * random[..., 1:2]) * (1 - 0.6 * share**2)
+    heading = unit(forward + outwards * (1.1 * share + 0.7 * (random[..., :1] - 0.5)))
+    length = lashes.length * jnp.where(upper > 0, 1.0, 0.42) * (0.45 + 0.75 * random[..., 1:2]) * (1 - 0.6 * share**2)
     along = jnp.linspace(0.0, 1.0, _POINTS)[:, None]
     bend = (along**2 * lashes.curve * 0.5) * jnp.asarray([0.0, 1.0, 0.0]) * upper[..., None]
     paths = margins[:, :, None] + length[..., None] * (along * heading[:, :, None] + bend)
     half = 0.5 * lashes.width * (1.05 - along) * jnp.where(upper[..., None] > 0, 1.0, 0.7)
+    # Finer than a pixel, they let the skin through: towards the tips, and on the lower lids everywhere.
+    seen_through = jnp.where(upper > 0, 0.0, 0.5) + jnp.where(upper > 0, 0.7, 0.4) * along[None, :, 0, None]
+    colour = lashes.colour + seen_through * (jnp.asarray(_SEEN_THROUGH) - lashes.colour)
     aside = unit(jnp.cross(heading, jnp.asarray([0.0, 1.0, 0.0])))[:, :, None]
     edges = jnp.stack([paths - half * aside, paths + half * aside], 3)
     shape = edges.shape[:-1]
@@ -107,7 +111,7 @@ def _hairs(lashes: Lashes, lids: jax.Array, margins: jax.Array) -> Part:
         normals=fill(jnp.asarray([0.0, 0.0, 1.0])),
         tangents=fill(heading[:, :, None, None]),
         detail=detail.reshape(-1, 3),
-        colour=fill(lashes.colour),
+        colour=fill(colour[:, None, :, None]),
         openness=jnp.ones(4 * _LASHES * _POINTS * 2),
         triangles=jnp.asarray(triangles),
         material=jnp.full(len(triangles), int(Material.LASH), jnp.int32),

@@ -18,9 +18,15 @@ def inside_hairline(style: HairStyle, azimuth: jax.Array, elevation: jax.Array, 
     return distance - receded - crown
 
 
+def fairness(style: HairStyle) -> jax.Array:
+    """0 for black hair to 1 for white or very fair hair."""
+    return jnp.clip(style.colour.mean() / 0.4, 0.0, 1.0)
+
+
 def streaked(style: HairStyle, one: jax.Array, other: jax.Array, along: jax.Array) -> jax.Array:
     """Colour [...,3] of a strand with two random numbers [...], at a share of its length [...]."""
-    brightness = jnp.exp(2 * style.streaks * (one - 0.5))[..., None]
+    # Strands that light passes through share it: fair hair is more even than dark hair.
+    brightness = jnp.exp(2 * style.streaks * (1.0 - 0.6 * fairness(style)) * (one - 0.5))[..., None]
     mixed = style.colour + (style.tip - style.colour) * (along[..., None] ** 1.5)
     greyness = jnp.clip((style.grey * 1.6 - other * 0.8) * 1.3, 0.0, 1.0)[..., None]
     return (mixed + greyness * (grey_colour() - mixed)) * brightness

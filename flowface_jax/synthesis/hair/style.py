@@ -11,36 +11,40 @@ import numpy as np
 from flowface_jax.pytrees import pytree_dataclass
 
 _FIELDS = (
-    "weight thickness top side back cut lift gravity whorl part swept forward "
+    "masculine feminine thickness top side back cut lift gravity whorl part swept forward "
     "curl curl_length clump fringe tie volume width receding".split()
 )
 _TABLE = {
-    # Lengths and curl in m; thickness of the cap m; cut: how far below the head's centre the ends hang, 0 for none.
-    #          wt  thick  top   side  back  cut  lift grav whorl part swept forw curl  c_len clump fringe tie vol  width rec
-    "bald":    (5, 0.000, 0.000, 0.000, 0.000, 0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.000, 0.05, 0.0, 0.0, 0, 0.000, 0.0035, 1.0),
-    "shaved":  (3, 0.0008, 0.003, 0.002, 0.002, 0, 0.9, 0.0, 0.6, 0.0, 0.0, 0.5, 0.000, 0.05, 0.0, 0.0, 0, 0.001, 0.0030, 0.1),
-    "buzz":    (6, 0.0025, 0.008, 0.005, 0.005, 0, 0.8, 0.0, 0.6, 0.0, 0.0, 0.5, 0.000, 0.05, 0.0, 0.0, 0, 0.002, 0.0035, 0.1),
-    "crop":    (10, 0.005, 0.034, 0.014, 0.014, 0, 0.5, 0.1, 0.8, 0.1, 0.0, 0.5, 0.001, 0.05, 0.3, 0.4, 0, 0.004, 0.0055, 0.1),
-    "spiky":   (4, 0.006, 0.042, 0.014, 0.016, 0, 1.3, 0.0, 0.4, 0.0, 0.2, 0.5, 0.001, 0.05, 0.7, 0.0, 0, 0.005, 0.0055, 0.1),
-    "sided":   (11, 0.007, 0.085, 0.026, 0.024, 0, 0.5, 0.4, 0.1, 1.1, 0.5, 0.1, 0.003, 0.08, 0.4, 0.0, 0, 0.008, 0.0070, 0.1),
-    "quiff":   (7, 0.008, 0.080, 0.018, 0.020, 0, 0.9, 0.2, 0.0, 0.2, 1.2, 0.0, 0.002, 0.07, 0.4, 0.0, 0, 0.010, 0.0065, 0.1),
-    "fringed": (6, 0.007, 0.075, 0.045, 0.045, 0, 0.3, 0.7, 0.7, 0.2, 0.0, 0.7, 0.003, 0.07, 0.4, 0.9, 0, 0.009, 0.0075, 0.0),
-    "bob":     (8, 0.009, 0.100, 0.100, 0.100, 0.11, 0.3, 0.9, 0.1, 1.0, 0.1, 0.0, 0.002, 0.09, 0.3, 0.0, 0, 0.013, 0.0090, 0.0),
-    "bobbed":  (5, 0.009, 0.100, 0.100, 0.100, 0.12, 0.2, 0.9, 0.6, 0.2, 0.0, 0.2, 0.002, 0.09, 0.3, 1.0, 0, 0.012, 0.0090, 0.0),
-    "long":    (10, 0.009, 0.200, 0.200, 0.200, 0.26, 0.2, 1.0, 0.1, 1.0, 0.2, 0.0, 0.002, 0.14, 0.3, 0.0, 0, 0.011, 0.0100, 0.0),
-    "layered": (6, 0.009, 0.200, 0.200, 0.200, 0.24, 0.3, 1.0, 0.4, 0.6, 0.1, 0.1, 0.006, 0.10, 0.4, 0.9, 0, 0.013, 0.0095, 0.0),
-    "wavy":    (9, 0.010, 0.180, 0.180, 0.180, 0.23, 0.4, 0.9, 0.1, 1.0, 0.2, 0.0, 0.013, 0.08, 0.6, 0.0, 0, 0.017, 0.0100, 0.0),
-    "curly":   (7, 0.016, 0.070, 0.060, 0.060, 0, 0.9, 0.4, 0.6, 0.2, 0.1, 0.1, 0.009, 0.032, 0.3, 0.2, 0, 0.014, 0.0090, 0.1),
-    "curtain": (5, 0.014, 0.160, 0.160, 0.160, 0.17, 0.6, 0.7, 0.2, 0.9, 0.1, 0.0, 0.013, 0.04, 0.4, 0.0, 0, 0.022, 0.0090, 0.0),
-    "afro":    (6, 0.040, 0.050, 0.048, 0.048, 0, 6.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.007, 0.020, 0.0, 0.0, 0, 0.012, 0.0130, 0.0),
-    "coils":   (4, 0.010, 0.022, 0.012, 0.012, 0, 1.6, 0.0, 0.3, 0.0, 0.0, 0.0, 0.005, 0.016, 0.2, 0.0, 0, 0.006, 0.0065, 0.0),
-    "tail":    (7, 0.005, 0.150, 0.150, 0.150, 0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.004, 0.12, 0.2, 0.0, 1, 0.005, 0.0080, 0.0),
-    "bun":     (6, 0.006, 0.005, 0.005, 0.005, 0, 0.0, 0.3, 0.0, 0.0, 1.0, 0.0, 0.002, 0.10, 0.2, 0.0, 1, 0.006, 0.0080, 0.0),
-    "horseshoe": (4, 0.004, 0.004, 0.020, 0.018, 0, 0.4, 0.3, 0.7, 0.0, 0.3, 0.0, 0.001, 0.05, 0.3, 0.0, 0, 0.004, 0.0055, 1.6),
-    "thinning": (6, 0.004, 0.040, 0.018, 0.016, 0, 0.4, 0.2, 0.2, 0.3, 0.9, 0.0, 0.002, 0.06, 0.4, 0.0, 0, 0.005, 0.0060, 0.8),
+    # Weights among masculine and feminine people. Lengths and curl in m; thickness of the cap m; cut: how far below the
+    # head's centre the ends hang, 0 for none.
+    #          masc fem  thick  top   side  back  cut  lift grav whorl part swept forw curl  c_len clump fringe tie vol  width rec
+    "bald":    (6, 1, 0.000, 0.000, 0.000, 0.000, 0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.000, 0.05, 0.0, 0.0, 0, 0.000, 0.0035, 1.0),
+    "shaved":  (4, 0.7, 0.0008, 0.003, 0.002, 0.002, 0, 0.9, 0.0, 0.6, 0.0, 0.0, 0.5, 0.000, 0.05, 0.0, 0.0, 0, 0.001, 0.0030, 0.1),
+    "buzz":    (9, 1, 0.0025, 0.008, 0.005, 0.005, 0, 0.8, 0.0, 0.6, 0.0, 0.0, 0.5, 0.000, 0.05, 0.0, 0.0, 0, 0.002, 0.0035, 0.1),
+    "crop":    (15, 3, 0.005, 0.034, 0.014, 0.014, 0, 0.5, 0.1, 0.8, 0.1, 0.0, 0.5, 0.001, 0.05, 0.3, 0.4, 0, 0.004, 0.0042, 0.1),
+    "spiky":   (4, 0.7, 0.006, 0.042, 0.014, 0.016, 0, 1.3, 0.0, 0.4, 0.0, 0.2, 0.5, 0.001, 0.05, 0.7, 0.0, 0, 0.005, 0.0045, 0.1),
+    "sided":   (14, 5, 0.007, 0.085, 0.026, 0.024, 0, 0.5, 0.4, 0.1, 1.1, 0.5, 0.1, 0.003, 0.08, 0.4, 0.0, 0, 0.008, 0.0055, 0.1),
+    "quiff":   (9, 2, 0.008, 0.080, 0.018, 0.020, 0, 0.9, 0.2, 0.0, 0.2, 1.2, 0.0, 0.002, 0.07, 0.4, 0.0, 0, 0.010, 0.0052, 0.1),
+    "fringed": (6, 5, 0.007, 0.075, 0.045, 0.045, 0, 0.3, 0.7, 0.7, 0.2, 0.0, 0.7, 0.003, 0.07, 0.4, 0.9, 0, 0.009, 0.0058, 0.0),
+    "bob":     (0.4, 10, 0.009, 0.100, 0.100, 0.100, 0.11, 0.3, 0.9, 0.1, 1.0, 0.1, 0.0, 0.002, 0.09, 0.3, 0.0, 0, 0.013, 0.0072, 0.0),
+    "bobbed":  (0.2, 4, 0.009, 0.100, 0.100, 0.100, 0.12, 0.2, 0.9, 0.6, 0.2, 0.0, 0.2, 0.002, 0.09, 0.3, 1.0, 0, 0.012, 0.0072, 0.0),
+    "long":    (1.2, 15, 0.009, 0.200, 0.200, 0.200, 0.26, 0.2, 1.0, 0.1, 1.0, 0.2, 0.0, 0.002, 0.14, 0.3, 0.0, 0, 0.011, 0.0078, 0.0),
+    "layered": (0.4, 7, 0.009, 0.200, 0.200, 0.200, 0.24, 0.3, 1.0, 0.4, 0.6, 0.1, 0.1, 0.006, 0.10, 0.4, 0.9, 0, 0.013, 0.0076, 0.0),
+    "wavy":    (1, 13, 0.010, 0.180, 0.180, 0.180, 0.23, 0.4, 0.9, 0.1, 1.0, 0.2, 0.0, 0.010, 0.08, 0.6, 0.0, 0, 0.017, 0.0078, 0.0),
+    "curly":   (6, 8, 0.017, 0.062, 0.052, 0.052, 0, 0.6, 0.4, 0.6, 0.2, 0.1, 0.1, 0.009, 0.032, 0.3, 0.2, 0, 0.014, 0.0048, 0.1),
+    "curtain": (1.2, 6, 0.014, 0.160, 0.160, 0.160, 0.17, 0.6, 0.7, 0.2, 0.9, 0.1, 0.0, 0.013, 0.04, 0.4, 0.0, 0, 0.022, 0.0068, 0.0),
+    "afro":    (4, 5, 0.040, 0.046, 0.044, 0.044, 0, 4.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.007, 0.020, 0.0, 0.0, 0, 0.012, 0.0072, 0.0),
+    "coils":   (5, 3, 0.010, 0.018, 0.011, 0.011, 0, 1.1, 0.0, 0.3, 0.0, 0.0, 0.0, 0.005, 0.016, 0.2, 0.0, 0, 0.006, 0.0038, 0.0),
+    "tail":    (0.8, 11, 0.005, 0.150, 0.150, 0.150, 0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.004, 0.12, 0.2, 0.0, 1, 0.005, 0.0068, 0.0),
+    "bun":     (0.8, 9, 0.006, 0.005, 0.005, 0.005, 0, 0.0, 0.3, 0.0, 0.0, 1.0, 0.0, 0.002, 0.10, 0.2, 0.0, 1, 0.006, 0.0068, 0.0),
+    "horseshoe": (6, 0.1, 0.004, 0.004, 0.020, 0.018, 0, 0.4, 0.3, 0.7, 0.0, 0.3, 0.0, 0.001, 0.05, 0.3, 0.0, 0, 0.004, 0.0042, 1.6),
+    "thinning": (8, 0.5, 0.004, 0.040, 0.018, 0.016, 0, 0.4, 0.2, 0.2, 0.3, 0.9, 0.0, 0.002, 0.06, 0.4, 0.0, 0, 0.005, 0.0046, 0.8),
 }  # fmt: skip
 STYLE_NAMES = tuple(_TABLE)
 _ROWS = np.array(list(_TABLE.values()), np.float32)
+_LOST = np.array([name in ("bald", "horseshoe", "thinning") for name in STYLE_NAMES])
+_COILED = np.array([name in ("afro", "coils") for name in STYLE_NAMES])
+_SMOOTH = np.array([name in ("long", "layered", "bob", "bobbed", "fringed", "spiky", "quiff") for name in STYLE_NAMES])
 
 _NATURAL = np.array(  # linear reflectance of the strands' colour, with how common it is
     [
@@ -107,11 +111,30 @@ class HairStyle:
     shift: jax.Array
 
 
-def sample_hair(key: jax.Array, kind: int | jax.Array | None = None) -> HairStyle:
-    """Draw a style; kind: index into STYLE_NAMES, None for one at random."""
+def style_weights(
+    masculine: jax.Array | float = 0.5, age: jax.Array | float = 0.35, melanin: jax.Array | float = 0.4
+) -> jax.Array:
+    """How common each style [S] is among people of a fashion (1 masculine, 0 feminine), age and skin, all in [0,1].
+
+    Hair is lost with age, among the masculine; tightly coiled hair comes with dark skin, and straight hair seldom.
+    """
+    weights = jnp.asarray(_ROWS[:, 0]) * masculine + jnp.asarray(_ROWS[:, 1]) * (1.0 - masculine)
+    weights = weights * jnp.where(_LOST, 0.25 + 2.0 * age, 1.0)
+    weights = weights * jnp.where(_COILED, 0.1 + 4.5 * jnp.square(melanin), 1.0)
+    return weights * jnp.where(_SMOOTH, 1.0 - 0.6 * melanin, 1.0)
+
+
+def sample_hair(
+    key: jax.Array,
+    kind: int | jax.Array | None = None,
+    *,
+    masculine: jax.Array | float = 0.5,
+    age: jax.Array | float = 0.35,
+    melanin: jax.Array | float = 0.4,
+) -> HairStyle:
+    """Draw a style; kind: index into STYLE_NAMES, None for one at random, as common as `style_weights` says."""
     keys = jax.random.split(key, 6)
-    weights = _ROWS[:, 0] / _ROWS[:, 0].sum()
-    drawn = jax.random.choice(keys[0], len(_ROWS), p=jnp.asarray(weights))
+    drawn = jax.random.categorical(keys[0], jnp.log(style_weights(masculine, age, melanin)))
     index = drawn if kind is None else jnp.asarray(kind, jnp.int32)
     spread = jnp.exp(0.22 * jax.random.truncated_normal(keys[1], -2.0, 2.0, (len(_FIELDS),)))
     row = dict(zip(_FIELDS, jnp.asarray(_ROWS)[index] * spread, strict=True))
@@ -128,7 +151,7 @@ def sample_hair(key: jax.Array, kind: int | jax.Array | None = None) -> HairStyl
         parting=mirrored * jnp.where(u[3] < 0.3, 0.004, 0.022 + 0.018 * u[4]),
         **{name: row[name] for name in ("curl", "curl_length")},
         clump=jnp.clip(row["clump"], 0.0, 0.9),
-        fringe=jnp.where(row["fringe"] > 0, jnp.clip(row["fringe"], 0.35, 1.12), 0.0),
+        fringe=jnp.where(row["fringe"] > 0, jnp.clip(row["fringe"], 0.35, 0.97), 0.0),
         tie=jnp.where(row["tie"] > 0, 1.0, 0.0),
         knot=knot,
         bun=jnp.where(is_bun, 0.024 + 0.014 * u[5], 0.0),
@@ -137,7 +160,7 @@ def sample_hair(key: jax.Array, kind: int | jax.Array | None = None) -> HairStyl
         ragged=0.0015 + 0.003 * u[7],
         colour=colour,
         tip=tip,
-        streaks=0.12 + 0.25 * u[8],
+        streaks=0.10 + 0.16 * u[8],
         grey=grey,
         untidy=0.10 + 0.22 * u[9],
         shift=jax.random.uniform(keys[4], (8,)),

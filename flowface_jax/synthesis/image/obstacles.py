@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flowface_jax.synthesis.image.occluders import CORNERS, SAMPLES, STICKS, SWATCH, Occluders, Shapes, Sticks
 from flowface_jax.synthesis.noise import enlarge
 
-OCCLUDED = 0.5
+OCCLUDED = 0.35
 """Share of images with any occluder."""
 SHAPES = 2
 SEE_THROUGH = 0.3
@@ -21,6 +21,8 @@ HAND, THING = 0.3, 0.2
 SKINS = jnp.array(
     [[0.55, 0.33, 0.24], [0.42, 0.24, 0.16], [0.28, 0.15, 0.09], [0.14, 0.075, 0.045], [0.07, 0.04, 0.025]]
 )
+_MOSTLY_GREY = 0.22 * jnp.eye(3) + 0.5
+"""Mixes three channels of noise: colours vary less than brightness."""
 
 
 def sample_occluders(
@@ -45,10 +47,10 @@ def sample_occluders(
 
 
 def sample_shape(key: jax.Array, face_box: jax.Array, present: jax.Array, bank: jax.Array | None = None) -> Shapes:
-    """One random shape with its centre inside the face box, in a square of 0.08 to 0.7 of the box's area."""
+    """One random shape with its centre inside the face box, in a square of 0.04 to 0.6 of the box's area."""
     curve, place, size, opacity, clear, texture = jax.random.split(key, 6)
     low, high = face_box[:2], face_box[2:]
-    area = jax.random.uniform(size, minval=0.08, maxval=0.7) * jnp.prod(high - low)
+    area = (0.04 + 0.56 * jax.random.uniform(size) ** 2) * jnp.prod(high - low)
     see_through = jax.random.bernoulli(clear, SEE_THROUGH)
     share = jnp.where(see_through, jax.random.uniform(opacity, minval=0.2, maxval=0.8), 1.0)
     return Shapes(
@@ -101,9 +103,9 @@ def sample_swatch(key: jax.Array, see_through: jax.Array, bank: jax.Array | None
     keys = jax.random.split(key, 10)
     kind = jax.random.randint(keys[0], (), 0, 3 if bank is None else 6)
     base = jnp.exp(jax.random.uniform(keys[1], minval=-3.2, maxval=0.0)) * jnp.exp(
-        0.35 * jax.random.normal(keys[2], (2, 3))
+        0.2 * jax.random.normal(keys[2], (2, 3))
     )
-    clouds = enlarge(jax.random.normal(keys[3], (8, 8, 3)), SWATCH) + enlarge(
+    clouds = enlarge(jax.random.normal(keys[3], (8, 8, 3)) @ _MOSTLY_GREY, SWATCH) + enlarge(
         jax.random.normal(keys[4], (20, 20, 1)), SWATCH
     )
     turn, rate = (
@@ -116,7 +118,7 @@ def sample_swatch(key: jax.Array, see_through: jax.Array, bank: jax.Array | None
     ]
     plain = base[0] * jnp.exp(0.12 * clouds)
     made = jnp.where(
-        kind == 0, plain, jnp.where(kind == 1, base[0] * jnp.exp(0.7 * clouds), plain + stripes * (base[1] - plain))
+        kind == 0, plain, jnp.where(kind == 1, base[0] * jnp.exp(0.6 * clouds), plain + stripes * (base[1] - plain))
     )
     bright = jax.random.bernoulli(keys[7])
     light = jnp.where(bright, 0.6, 0.01) * jnp.exp(0.15 * clouds[..., :1] + 0.2 * jax.random.normal(keys[8], (3,)))
@@ -190,7 +192,7 @@ def _hand(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     radii += [[0.056, 0.049]] * 4 + [[0.049, 0.036]] * 4 + [[0.14, 0.2]]
     spare = STICKS - len(ends)
     skin, sleeve, vary = jax.random.split(keys[5], 3)
-    tone = SKINS[jax.random.randint(skin, (), 0, SKINS.shape[0])] * jnp.exp(0.15 * jax.random.normal(vary, (3,)))
+    tone = SKINS[jax.random.randint(skin, (), 0, SKINS.shape[0])] * jnp.exp(0.05 * jax.random.normal(vary, (3,)))
     colour = jnp.tile(tone, (STICKS, 1)) * (1.0 + 0.0 * spread)
     colour = colour.at[9:13].multiply(jnp.array([1.12, 1.02, 1.02]))
     cloth = jnp.exp(jax.random.uniform(sleeve, (3,), minval=-3.0, maxval=-0.5))
@@ -213,7 +215,7 @@ def _thing(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     kind = jax.random.randint(which, (), 0, len(tables))
     table = jnp.array(tables, jnp.float32)[kind]
     colours = jnp.exp(jax.random.uniform(paint, (2, 1), minval=-4.0, maxval=-0.3)) * jnp.exp(
-        0.3 * jax.random.normal(jax.random.fold_in(paint, 1), (2, 3))
+        0.2 * jax.random.normal(jax.random.fold_in(paint, 1), (2, 3))
     )
     colour = jnp.where((jnp.arange(STICKS) == 0)[:, None] & (kind == 0), colours[0], colours[1])
     radii = table[:, 4:] * jax.random.uniform(wide, minval=0.8, maxval=1.2)

@@ -17,6 +17,7 @@ CORNERS = 15
 SAMPLES = 8
 """Straight pieces per Bézier curve."""
 STICKS = 16
+Planes = list[jax.Array]
 SWATCH = 32
 """Texels across a shape's texture."""
 USUAL_BRIGHTNESS = 0.25
@@ -66,28 +67,22 @@ def apply_occluders(image: jax.Array, occluders: Occluders) -> tuple[jax.Array, 
     height, width = image.shape[:2]
     canvas = planes(image)
     brightness = jnp.maximum(luma(canvas).mean(), 1e-4) / USUAL_BRIGHTNESS
-    hidden = jnp.zeros((height, width))
+    laid = (canvas, jnp.zeros((height, width)))
     for index in range(occluders.shapes.opacity.shape[0]):
         shape = jax.tree.map(lambda values, index=index: values[index], occluders.shapes)
-        layer = stage(lambda layer, shape=shape: _shape_layer(shape, layer), _empty(height, width), shape.opacity > 0)
-        canvas, hidden = _laid_over(canvas, hidden, layer, shape.opacity, brightness)
-    present = (occluders.sticks.radii > 0).any()
-    layer = stage(lambda layer: _stick_layer(occluders.sticks, layer), _empty(height, width), present)
-    canvas, hidden = _laid_over(canvas, hidden, layer, jnp.float32(1.0), brightness)
+
+        def lay(laid: tuple[jax.Array, jax.Array], shape: Shapes = shape) -> tuple[jax.Array, jax.Array]:
+            layer = stage(lambda layer: _shape_layer(shape, layer), _empty(height, width))
+            return _laid_over(*laid, layer, shape.opacity, brightness)
+
+        laid = jax.lax.cond(shape.opacity > 0, lay, lambda laid: laid, laid)
+
+    def lay_sticks(laid: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        layer = stage(lambda layer: _stick_layer(occluders.sticks, layer), _empty(height, width))
+        return _laid_over(*laid, layer, jnp.float32(1.0), brightness)
+
+    canvas, hidden = jax.lax.cond((occluders.sticks.radii > 0).any(), lay_sticks, lambda laid: laid, laid)
     return pixels(canvas), hidden
-
-
-def occluder_shares(occluders: Occluders, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
-    """Shares [H,W] of each pixel covered by opaque and by see-through occluders at size (width, height)."""
-    width, height = size
-    _, opaque = apply_occluders(jnp.zeros((height, width, 3)), occluders)
-    solid = jnp.where(occluders.shapes.opacity < 1.0, jnp.ceil(occluders.shapes.opacity), 0.0)
-    shapes = Shapes(
-        occluders.shapes.curve, occluders.shapes.centre, occluders.shapes.radius, solid, occluders.shapes.swatch
-    )
-    nothing = jax.tree.map(jnp.zeros_like, occluders.sticks)
-    _, clear = apply_occluders(jnp.zeros((height, width, 3)), Occluders(shapes, nothing))
-    return opaque, clear
 
 
 def _empty(height: int, width: int) -> jax.Array:
@@ -144,7 +139,7 @@ def _stick_layer(sticks: Sticks, layer: jax.Array) -> jax.Array:
     rows, columns = layer.shape[1:]
     x, y = 2.0 * jnp.arange(columns)[None] + 1.0, 2.0 * jnp.arange(rows)[:, None] + 1.0
 
-    def add(seen: jax.Array, stick: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def add(seen: Planes, stick: tuple[jax.Array, jax.Array, jax.Array]) -> Planes:
         (start, end), radii, colour = stick
         along = end - start
         place = ((x - start[0]) * along[0] + (y - start[1]) * along[1]) / jnp.maximum((along**2).sum(), 1e-6)
@@ -153,21 +148,23 @@ def _stick_layer(sticks: Sticks, layer: jax.Array) -> jax.Array:
         off_x, off_y = x - start[0] - place * along[0], y - start[1] - place * along[1]
         distance = jnp.sqrt(off_x**2 + off_y**2)
         rise = jnp.sqrt(jnp.maximum(radius**2 - distance**2, 0.0))
-        share = jnp.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0) * (radii[0] > 0)
+        share = jnp.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0)
         front = jnp.clip((rise - seen[4]) / (0.12 * radius + 1.0) + 0.5, 0.0, 1.0) * share
         reach = jnp.minimum(1.0, 0.98 * radius / jnp.maximum(distance, 1e-6)) / radius
-        new = jnp.stack(
-            [*(jnp.broadcast_to(c, share.shape) for c in colour), share, rise, off_x * reach, off_y * reach]
-        )
-        mixed = seen + front * (new - seen)
-        return mixed.at[3].set(jnp.maximum(seen[3], share)), None
+        new = [*colour, share, rise, off_x * reach, off_y * reach]
+        mixed = [old + front * (value - old) for old, value in zip(seen, new, strict=True)]
+        mixed[3] = jnp.maximum(seen[3], share)
+        return mixed
 
-    start = jnp.zeros((7, rows, columns))
-    seen, _ = jax.lax.scan(add, start, (sticks.ends, sticks.radii, sticks.colour))
+    def add_present(seen: Planes, stick: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Planes, None]:
+        return jax.lax.cond(stick[1][0] > 0, lambda seen: add(seen, stick), lambda seen: seen, seen), None
+
+    start = [jnp.zeros((rows, columns))] * 7
+    seen, _ = jax.lax.scan(add_present, start, (sticks.ends, sticks.radii, sticks.colour))
     return _shaded(sticks, seen)
 
 
-def _shaded(sticks: Sticks, seen: jax.Array) -> jax.Array:
+def _shaded(sticks: Sticks, seen: Planes) -> jax.Array:
     """Soft light from one side, a rim darkened by what is round it, and a highlight."""
     share, slope_x, slope_y = seen[3], seen[5], seen[6]
     rows, columns = share.shape
@@ -185,5 +182,5 @@ def _shaded(sticks: Sticks, seen: jax.Array) -> jax.Array:
     half = half / jnp.linalg.norm(half + 1e-6)
     shine = jnp.clip(half[0] * slope_x + half[1] * slope_y + half[2] * facing, 0.0, 1.0) ** 24
     light = diffuse * (1.0 + 0.12 * relief)
-    colour = jnp.maximum(seen[:3] * light + sticks.gloss * shine, 0.0)
+    colour = jnp.maximum(jnp.stack(seen[:3]) * light + sticks.gloss * shine, 0.0)
     return jnp.concatenate([colour * share, share[None]])

@@ -84,35 +84,35 @@ def sample_photography(key: jax.Array) -> Photography:
     def chance(probability: float) -> jax.Array:
         return jax.random.bernoulli(next(keys), probability).astype(jnp.float32)
 
-    dim = uniform(0.0, 1.0) ** 3  # how far the sensor had to be pushed: most scenes are bright enough
-    warmth, tint = normal(0.13), normal(0.04)
+    dim = uniform(0.0, 1.0) ** 5  # how far the sensor had to be pushed: most scenes are bright enough
+    warmth, tint = normal(0.08), normal(0.025)
     angle = uniform(0.0, 2.0 * jnp.pi)
     length = chance(0.22) * (1.0 + uniform(0.0, 1.0) ** 2 * 9.0)
     return Photography(
-        exposure=normal(0.45) - 0.6 * dim * chance(0.5),
+        exposure=0.1 + normal(0.38) - 0.6 * dim * chance(0.5),
         metering=uniform(0.55, 0.95),
         white_balance=jnp.exp(jnp.stack([warmth + 0.5 * tint, -0.5 * tint, -warmth + 0.5 * tint])),
         vignette=chance(0.5) * uniform(0.0, 0.45),
         background_blur=chance(0.6) * uniform(0.0, 1.0) ** 2 * 5.0,
-        focus=uniform(0.0, 0.8) + chance(0.12) * uniform(0.3, 2.2),
+        focus=uniform(0.0, 0.65) + chance(0.1) * uniform(0.3, 2.2),
         motion=length * jnp.stack([jnp.cos(angle), jnp.sin(angle)]),
         aberration=chance(0.3) * normal(0.5),
-        shot=0.004 + 0.02 * uniform(0.0, 1.0) ** 2 + 0.035 * dim,
-        read=0.0008 + 0.012 * dim,
+        shot=0.003 + 0.011 * uniform(0.0, 1.0) ** 2 + 0.025 * dim,
+        read=0.0006 + 0.012 * dim,
         blotches=uniform(0.0, 0.8),
         noise_colour=uniform(0.2, 1.0),
         shoulder=uniform(0.0, 1.0),
         gamma=jnp.exp(normal(0.1)),
-        contrast=0.1 + normal(0.2),
-        black=chance(0.3) * uniform(0.0, 0.07),
-        saturation=jnp.clip(1.0 + normal(0.18), 0.4, 1.5),
+        contrast=0.15 + normal(0.15),
+        black=chance(0.15) * uniform(0.0, 0.07),
+        saturation=jnp.clip(0.97 + normal(0.14), 0.45, 1.3),
         toning=chance(0.25) * normal(0.02, shape=(2, 3)),
-        grey=chance(0.07),
-        sharpening=chance(0.6) * uniform(0.0, 1.0) ** 1.5 * 1.6,
-        quality=jnp.where(chance(0.25) > 0, uniform(25.0, 70.0), uniform(70.0, 98.0)),
-        video=chance(0.35) * uniform(0.3, 1.0),
+        grey=chance(0.08),
+        sharpening=chance(0.6) * uniform(0.0, 1.0) ** 1.5 * 1.2,
+        quality=jnp.where(chance(0.14) > 0, uniform(30.0, 70.0), uniform(74.0, 98.0)),
+        video=chance(0.25) * uniform(0.2, 0.9),
         block_phase=jax.random.randint(next(keys), (2,), 0, BLOCK),
-        resolution=jnp.where(chance(0.4) > 0, uniform(0.3, 1.0), 1.0),
+        resolution=jnp.where(chance(0.3) > 0, uniform(0.35, 1.0), 1.0),
     )
 
 
@@ -127,7 +127,8 @@ def photograph(radiance: jax.Array, depth: jax.Array, parameters: Photography, n
     blurred = parameters.background_blur * scale
     light = expose(planes(radiance), subject, parameters)
     light = stage(lambda light: defocus_background(light, depth, subject, blurred), light, blurred > 0.5)
-    light = stage(lambda light: defocus(light, parameters.focus * scale), light)
+    focus = parameters.focus * scale
+    light = stage(lambda light: defocus(light, focus), light, focus > 0.25)
     light = stage(
         lambda light: streak(light, parameters.motion * scale, LONGEST_MOTION), light, parameters.motion.any()
     )
@@ -170,10 +171,13 @@ def defocus_background(light: jax.Array, depth: jax.Array, subject: jax.Array, s
 def defocus(light: jax.Array, sigma: jax.Array) -> jax.Array:
     """Planes [3,H,W] blurred by sigma px: a small kernel up to 1.2 px, and half the resolution beyond it."""
     near = jnp.minimum(sigma, 1.2)
-    sharp = blur(light, near, 3)
     wide = jnp.sqrt(jnp.maximum(sigma**2 - near**2, 0.0))
-    soft = double(reduced(halve(sharp), jnp.float32(1.0), wide / 2.0), *light.shape[1:])
-    return sharp + jnp.clip(2.0 * wide, 0.0, 1.0) * (soft - sharp)
+
+    def softened(sharp: jax.Array) -> jax.Array:
+        soft = double(reduced(halve(sharp), jnp.float32(1.0), wide / 2.0), *light.shape[1:])
+        return sharp + jnp.clip(2.0 * wide, 0.0, 1.0) * (soft - sharp)
+
+    return stage(softened, stage(lambda light: blur(light, near, 3), light), wide > 0)
 
 
 def disperse(light: jax.Array, aberration: jax.Array) -> jax.Array:
@@ -192,7 +196,8 @@ def sensor_noise(light: jax.Array, parameters: Photography, key: jax.Array) -> j
     """Noise [3,H,W] for planes of light: shot and read noise, partly grey, partly in blotches as denoisers leave it."""
     height, width = light.shape[1:]
     fine_key, coarse_key = jax.random.split(key)
-    fine = 1.4 * shifted_sum(shifted_sum(_white(fine_key, height, width), _DEMOSAIC, -1), _DEMOSAIC, -2)
+    white = stage(lambda light: _white(fine_key, height, width), light)
+    fine = stage(lambda white: 1.4 * shifted_sum(shifted_sum(white, _DEMOSAIC, -1), _DEMOSAIC, -2), white)
     coarse = 1.5 * double(_white(coarse_key, (height + 1) // 2, (width + 1) // 2), height, width)
     noise = fine + parameters.blotches * (coarse - fine)
     grey = noise.mean(0) * jnp.sqrt(3.0)
@@ -212,6 +217,17 @@ def _white(key: jax.Array, height: int, width: int) -> jax.Array:
 
 def develop(light: jax.Array, parameters: Photography) -> jax.Array:
     """Planes [3,H,W] of light to a picture in [0,1]: highlights, sRGB curve, contrast, colour."""
+    picture = stage(lambda light: _toned(light, parameters), light)
+    brightness = luma(picture)
+    colour = parameters.saturation * (1.0 - parameters.grey)
+    picture = brightness + colour * (picture - brightness)
+    shadows, highlights = (1.0 - parameters.grey) * parameters.toning
+    picture = picture + (1.0 - brightness) * shadows[:, None, None] + brightness * highlights[:, None, None]
+    return jnp.clip(parameters.black + (1.0 - parameters.black) * picture, 0.0, 1.0)
+
+
+def _toned(light: jax.Array, parameters: Photography) -> jax.Array:
+    """What happens to every channel by itself: highlights, sRGB curve, contrast."""
     light = jnp.maximum(light, 0.0)
     rolled = 1.0 - jnp.exp(-1.25 * light)
     light = jnp.clip(light + parameters.shoulder * (rolled - light), 0.0, 1.0)
@@ -219,13 +235,7 @@ def develop(light: jax.Array, parameters: Photography) -> jax.Array:
     curve = 1.055 * jnp.exp(exponent * jnp.log(jnp.maximum(light, 0.0031308))) - 0.055
     picture = jnp.where(light < 0.0031308, 12.92 * light, curve)
     picture = jnp.clip(picture, 0.0, 1.0)
-    picture = picture + parameters.contrast * (picture * picture * (3.0 - 2.0 * picture) - picture)
-    brightness = luma(picture)
-    colour = parameters.saturation * (1.0 - parameters.grey)
-    picture = brightness + colour * (picture - brightness)
-    shadows, highlights = (1.0 - parameters.grey) * parameters.toning
-    picture = picture + (1.0 - brightness) * shadows[:, None, None] + brightness * highlights[:, None, None]
-    return jnp.clip(parameters.black + (1.0 - parameters.black) * picture, 0.0, 1.0)
+    return picture + parameters.contrast * (picture * picture * (3.0 - 2.0 * picture) - picture)
 
 
 def sharpen(picture: jax.Array, strength: jax.Array) -> jax.Array:

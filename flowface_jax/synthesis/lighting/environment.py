@@ -85,3 +85,14 @@ def evaluate(environment: Environment, directions: tuple[jax.Array, jax.Array, j
         value = value + y * (l[1] + q[1, 1] * y + 2.0 * q[1, 2] * z) + z * (l[2] + q[2, 2] * z)
         channels.append(jnp.maximum(value, 0.0))
     return channels
+
+
+def evaluate_planes(environment: Environment, directions: jax.Array) -> jax.Array:
+    """The polynomial towards unit directions given as planes [3,H,W]: radiance [3,H,W], at least 0."""
+    x, y, z = directions
+    each = lambda values: values[:, None, None]
+    q, l = environment.quadratic, environment.linear
+    value = each(environment.constant)
+    value = value + x * (each(l[:, 0]) + each(q[:, 0, 0]) * x + 2.0 * (each(q[:, 0, 1]) * y + each(q[:, 0, 2]) * z))
+    value = value + y * (each(l[:, 1]) + each(q[:, 1, 1]) * y + 2.0 * each(q[:, 1, 2]) * z)
+    return jnp.maximum(value + z * (each(l[:, 2]) + each(q[:, 2, 2]) * z), 0.0)

@@ -132,7 +132,7 @@ def _photographed(key: jax.Array, lighting: Lighting, stops: jax.Array) -> Light
     """The camera's white balance (mostly right, a little green or magenta now and then) and exposure."""
     keys = jax.random.split(key, 3)
     mean = received(lighting, jnp.asarray(_METERED)).mean(axis=0)
-    strength = jax.random.uniform(keys[0], (), minval=0.55, maxval=1.0)
+    strength = jax.random.uniform(keys[0], (), minval=0.8, maxval=1.0)
     tint = jnp.exp(jax.random.normal(keys[1], (3,)) * jnp.array([0.03, 0.02, 0.03]))
     astray = 0.25 * jax.random.normal(keys[2])
     return exposed(lighting, white_balance(mean, strength) * tint * 2.0 ** (stops + astray) / luminance(mean))

@@ -1,7 +1,7 @@
 """Light reflected to the camera at every pixel: soft diffuse light, gloss, reflections in eyes and glasses, hair.
 
-Everything is computed on planes [H,W], one per component: the compiler turns planes into vector instructions and
-interleaved channels not.
+Vectors and colours are planes [3,H,W] here: the compiler turns planes into vector instructions and interleaved channels
+not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import jax.numpy as jnp
 
 from flowface_jax.synthesis.lighting import environment as environments
 from flowface_jax.synthesis.lighting.lights import LIGHT_COUNT, Lighting
+from flowface_jax.synthesis.noise import worked_out
 from flowface_jax.synthesis.scene import Finish, Surface
 
-Planes = list[jax.Array]
-"""Three arrays [H,W]: the components of a vector or the channels of a colour."""
+Planes = jax.Array
+"""[3,H,W]: the components of a vector or the channels of a colour."""
 
 SKIN_REFLECTANCE = 0.028
 """Fresnel reflectance of skin at normal incidence (index of refraction 1.4)."""
@@ -33,17 +34,18 @@ _MIRRORED_LAMPS = 2
 
 
 class _Lamp(NamedTuple):
-    """One lamp as seen from every pixel: unit direction, shading by distance and shadow, and its own axes."""
+    """One lamp: its number, unit directions [3,H,W] towards it, strength by distance [H,W], share seen [H,W]."""
 
+    index: jax.Array
     towards: Planes
     strength: jax.Array
     seen: jax.Array
-    index: int
 
 
 class _View(NamedTuple):
     """What the shading of every lamp shares, as planes."""
 
+    position: Planes
     normal: Planes
     soft_normal: Planes
     camera: Planes
@@ -68,29 +70,33 @@ def shade(
     lighting: in the camera's frame. visibility: [H,W,K] share of the first K ≤ 3 lamps that each pixel sees; the others
     are dimmed by the pixel's openness. contact: [H,W] further openness, or None.
     """
+    gate = lighting.nearness[0] > -1.0
     view = _view(surface, finish, contact)
-    total = _ambient(view, finish, lighting)
-    for index in range(LIGHT_COUNT):
-        lamp = _lamp(surface, lighting, view, visibility, index)
-        light = _direct(view, finish, lighting, lamp, surface.detail[..., 2])
-        total = [sum_ + new for sum_, new in zip(total, light, strict=True)]
-    return jnp.where(surface.seen[..., None], _interleaved(total), 0.0)
+    seen = worked_out(gate, lambda: _seen(view, visibility))
 
+    def lit(index: jax.Array, total: Planes) -> Planes:
+        lamp = _lamp(lighting, view, seen[index], index)
+        return total + _direct(view, finish, lighting, lamp, surface.detail[..., 2], gate)
 
-def _interleaved(planes: Planes) -> jax.Array:
-    """Planes [H,W] to an image [H,W,3]. By choice, not jnp.stack: fused with a stack the planes are computed five times
-    as slowly on a CPU."""
-    channel = jnp.arange(3)
-    red, green, blue = (plane[..., None] for plane in planes)
-    return jnp.where(channel == 0, red, jnp.where(channel == 1, green, blue))
+    def add(index: jax.Array, total: Planes) -> Planes:
+        shining = lighting.colour[index].max() > 0
+        return jax.lax.cond(shining, lambda total: lit(index, total), lambda total: total, total)
+
+    total = jax.lax.fori_loop(0, LIGHT_COUNT, add, worked_out(gate, lambda: _ambient(view, finish, lighting)))
+    return jnp.moveaxis(jnp.where(surface.seen, total, 0.0), 0, -1)
 
 
 def _planes(image: jax.Array) -> Planes:
-    return [image[..., 0], image[..., 1], image[..., 2]]
+    return jnp.moveaxis(image, -1, 0)
 
 
 def _dot(a: Planes, b: Planes) -> jax.Array:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _each(values: jax.Array) -> jax.Array:
+    """One number per component [3] beside planes [3,H,W]."""
+    return values[:, None, None]
 
 
 def _fifth(x: jax.Array) -> jax.Array:
@@ -100,41 +106,45 @@ def _fifth(x: jax.Array) -> jax.Array:
 
 def _view(surface: Surface, finish: Finish, contact: jax.Array | None) -> _View:
     """Directions and factors that do not depend on the lamp."""
-    position, normal, coarse = _planes(surface.position), _planes(finish.normal), _planes(surface.normal)
-    away = -jax.lax.rsqrt(_dot(position, position) + 1e-12)
-    camera = [axis * away for axis in position]
+    interleaved = (surface.position, finish.normal, surface.normal, surface.tangent, finish.albedo)
+    position, normal, coarse, tangent, albedo = (_planes(image) for image in interleaved)
+    camera = -position * jax.lax.rsqrt(_dot(position, position) + 1e-12)
     facing = _dot(normal, camera)
-    soft = 0.6 * finish.translucency
-    tangent = _planes(surface.tangent)
     return _View(
+        position=position,
         normal=normal,
         # Light that has gone through skin forgets its fine relief.
-        soft_normal=[fine + soft * (smooth - fine) for fine, smooth in zip(normal, coarse, strict=True)],
+        soft_normal=normal + 0.6 * finish.translucency * (coarse - normal),
         camera=camera,
-        mirrored=[2.0 * facing * n - c for n, c in zip(normal, camera, strict=True)],
+        mirrored=2.0 * facing * normal - camera,
         tangent=tangent,
         facing=jnp.clip(facing, 0.0, 1.0),
         tangent_camera=_dot(tangent, camera),
         reflectance=SKIN_REFLECTANCE * finish.specular,
-        albedo=_planes(finish.albedo),
+        albedo=albedo,
         openness=surface.openness if contact is None else surface.openness * contact,
     )
 
 
+def _seen(view: _View, visibility: jax.Array) -> jax.Array:
+    """Share [L,H,W] of each lamp that pixels see: as given, and by openness where it is not."""
+    share = jnp.clip(1.6 * view.openness - 0.15, 0.0, 1.0)
+    open_share = share * share * (3.0 - 2.0 * share)
+    given = [visibility[..., k] for k in range(visibility.shape[-1])]
+    return jnp.stack(given + [open_share] * (LIGHT_COUNT - len(given)))
+
+
 def _ambient(view: _View, finish: Finish, lighting: Lighting) -> Planes:
     """Light from all round: diffuse with interreflection in hollows, and its reflection by Fresnel's law."""
-    diffuse = environments.evaluate(environments.irradiance(lighting.environment), tuple(view.soft_normal))
-    glossy = environments.evaluate(lighting.environment, tuple(view.mirrored))
+    diffuse = environments.evaluate_planes(environments.irradiance(lighting.environment), view.soft_normal)
+    glossy = environments.evaluate_planes(lighting.environment, view.mirrored)
     smooth = 1.0 - finish.roughness
     # Rough surfaces hide their own grazing reflection.
     grazing = jnp.maximum(smooth * smooth - view.reflectance, 0.0) * (view.reflectance > 0)
     fresnel = (view.reflectance + 0.6 * grazing * _fifth(1.0 - view.facing)) * view.openness
-    result = []
-    for incoming, mirrored, albedo in zip(diffuse, glossy, view.albedo, strict=True):
-        reached = _interreflected(view.openness, albedo)
-        blurred = incoming + smooth * (mirrored - incoming)
-        result.append((1.0 - fresnel) * albedo * incoming * reached + fresnel * blurred)
-    return result
+    reached = _interreflected(view.openness, view.albedo)
+    blurred = diffuse + smooth * (glossy - diffuse)
+    return (1.0 - fresnel) * view.albedo * diffuse * reached + fresnel * blurred
 
 
 def _interreflected(openness: jax.Array, albedo: jax.Array) -> jax.Array:
@@ -143,38 +153,31 @@ def _interreflected(openness: jax.Array, albedo: jax.Array) -> jax.Array:
     return jnp.maximum(openness, ((openness * a + b) * openness + c) * openness)
 
 
-def _lamp(surface: Surface, lighting: Lighting, view: _View, visibility: jax.Array, index: int) -> _Lamp:
+def _lamp(lighting: Lighting, view: _View, seen: jax.Array, index: jax.Array) -> _Lamp:
     """Where lamp `index` is from each pixel, how strong, and how much of it is seen."""
-    position = _planes(surface.position)
-    near = lighting.nearness[index]
-    vector = [lighting.direction[index, k] - near * (position[k] - lighting.centre[k]) for k in range(3)]
+    offset = view.position - _each(lighting.centre)
+    vector = _each(lighting.direction[index]) - lighting.nearness[index] * offset
     inverse = 1.0 / jnp.maximum(_dot(vector, vector), 0.05)
-    scale = jnp.sqrt(inverse)
-    if index < visibility.shape[-1]:
-        seen = visibility[..., index]
-    else:
-        share = jnp.clip(1.6 * view.openness - 0.15, 0.0, 1.0)
-        seen = share * share * (3.0 - 2.0 * share)
-    return _Lamp(towards=[axis * scale for axis in vector], strength=inverse, seen=seen, index=index)
+    return _Lamp(index=index, towards=vector * jnp.sqrt(inverse), strength=inverse, seen=seen)
 
 
-def _direct(view: _View, finish: Finish, lighting: Lighting, lamp: _Lamp, lock: jax.Array) -> Planes:
+def _direct(view: _View, finish: Finish, lighting: Lighting, lamp: _Lamp, lock: jax.Array, gate: jax.Array) -> Planes:
     """What one lamp adds."""
     size = lighting.extent[lamp.index].mean()
-    cosine = _dot(view.soft_normal, lamp.towards)
-    light = [lamp.strength * lighting.colour[lamp.index, c] for c in range(3)]
-    gloss = _gloss(view, finish, lamp, size) * lamp.seen
-    if lamp.index < _MIRRORED_LAMPS:
-        gloss = gloss + _panel(view, finish, lighting, lamp) * lamp.seen
-    primary, secondary = _strands(view, lamp, size, lock)
-    result = []
-    for c in range(3):
-        diffuse = _wrapped(cosine, size, finish.translucency * _BLEED[c], lamp.seen, view.openness)
-        body = (1.0 - view.reflectance) * view.albedo[c] * diffuse + gloss
-        wrap = jnp.maximum(cosine + _HAIR_WRAP, 0.0) * (lamp.seen / (1.0 + _HAIR_WRAP))
-        hair = wrap * (view.albedo[c] * (0.55 + 1.6 * secondary) + primary)
-        result.append(light[c] * (body + finish.strand * (hair - body)))
-    return result
+
+    def shared() -> tuple[jax.Array, ...]:
+        gloss = _gloss(view, finish, lamp, size)
+        gloss = gloss + jnp.where(lamp.index < _MIRRORED_LAMPS, _panel(view, finish, lighting, lamp), 0.0)
+        return _dot(view.soft_normal, lamp.towards), gloss * lamp.seen, *_strands(view, lamp, size, lock)
+
+    cosine, gloss, primary, secondary = worked_out(gate, shared)
+    light = lamp.strength * _each(lighting.colour[lamp.index])
+    bleed = finish.translucency * _each(jnp.asarray(_BLEED))
+    diffuse = _wrapped(cosine, size, bleed, lamp.seen, view.openness)
+    body = (1.0 - view.reflectance) * view.albedo * diffuse + gloss
+    wrap = jnp.maximum(cosine + _HAIR_WRAP, 0.0) * (lamp.seen / (1.0 + _HAIR_WRAP))
+    hair = wrap * (view.albedo * (0.55 + 1.6 * secondary) + primary)
+    return light * (body + finish.strand * (hair - body))
 
 
 def _wrapped(cosine: jax.Array, size: jax.Array, bleed: jax.Array, seen: jax.Array, openness: jax.Array) -> jax.Array:
@@ -190,7 +193,7 @@ def _wrapped(cosine: jax.Array, size: jax.Array, bleed: jax.Array, seen: jax.Arr
 
 def _gloss(view: _View, finish: Finish, lamp: _Lamp, size: jax.Array) -> jax.Array:
     """Highlight of a lamp: GGX in Kelemen and Szirmay-Kalos' form, a broad second lobe for skin; × π as colours."""
-    half = [a + b for a, b in zip(lamp.towards, view.camera, strict=True)]
+    half = lamp.towards + view.camera
     inverse = 1.0 / jnp.maximum(_dot(half, half), 1e-4)
     half_normal = jnp.maximum(_dot(view.normal, half), 0.0)
     # |L + V|² / 4 is the squared cosine between lamp and half vector.
@@ -221,11 +224,10 @@ def _panel(view: _View, finish: Finish, lighting: Lighting, lamp: _Lamp) -> jax.
     along = _dot(view.mirrored, lamp.towards)
     inverse = 1.0 / jnp.maximum(along, 0.05)
     edge = 1.0 / (0.03 + finish.roughness)
-    across = [lighting.right[index, k] for k in range(3)]
     inside, panes = jnp.ones_like(along), jnp.ones_like(along)
     for axis, axis_extent in (
-        (across, lighting.extent[index, 0]),
-        ([up[k] for k in range(3)], lighting.extent[index, 1]),
+        (lighting.right[index], lighting.extent[index, 0]),
+        (up, lighting.extent[index, 1]),
     ):
         place = jnp.abs(_dot(view.mirrored, axis) * inverse)
         inside = inside * jnp.clip((axis_extent - place) * edge + 0.5, 0.0, 1.0)
@@ -244,4 +246,4 @@ def _strands(view: _View, lamp: _Lamp, size: jax.Array, lock: jax.Array) -> tupl
     narrow = 1.0 / (0.1 + 0.3 * size)
     first = 1.0 / (1.0 + ((middle + 0.06) * narrow) ** 2)
     second = 1.0 / (1.0 + ((middle - 0.1) * (0.5 * narrow)) ** 2)
-    return 0.12 * first * first, second * second
+    return 0.06 * first * first, second * second

@@ -46,7 +46,7 @@ def shadow_map(
     with jax.default_matmul_precision("highest"):
         seen = (vertices - lighting.centre) @ rows.T / REACH
     pixels = jnp.stack([seen[:, 0] + 1.0, 1.0 - seen[:, 1]], axis=-1) * (0.5 * size)
-    fragments = rasterise(pixels, 2.0 - seen[:, 2], triangles, (size, size), orthographic=True)
+    fragments = rasterise(pixels, 2.0 - seen[:, 2], triangles, (size, size), orthographic=True, mixed=False)
     depth = jnp.where(fragments.triangle >= 0, jnp.minimum(fragments.depth - 2.0, 1.0), 1.0)
     spread = jnp.tan(jnp.minimum(lighting.extent[light].mean(), 0.6)) * _BLOCKER_DISTANCE / (2.0 * REACH) * size
     moments = _blurred(jnp.stack([depth, depth * depth], axis=-1), 0.9 + spread)

@@ -41,6 +41,7 @@ class HeadSurface:
     triangles: jax.Array
     material: jax.Array
     detail: jax.Array
+    eye: jax.Array
 
 
 def triangle_materials(head: HeadModel) -> tuple[NDArray[np.int32], Mask]:
@@ -82,6 +83,7 @@ def make_head_surface(head: HeadModel, hidden: Mask | None = None) -> HeadSurfac
         triangles=jnp.asarray(inverse.reshape(-1, 3), jnp.int32),
         material=jnp.asarray(material, jnp.int32),
         detail=jnp.asarray(detail, jnp.float32),
+        eye=jnp.asarray(vertex_group // 8 == Material.EYE),
     )
 
 

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.pytrees import pytree_dataclass, static_field
 from flowface_jax.synthesis.people import repertoire
+from flowface_jax.synthesis.people.identity import SPREAD
 
 UPPER_LIDS, LOWER_LIDS = ((43, 44), (37, 38)), ((47, 46), (41, 40))
 """Multi-PIE landmarks in the middle of the lids, the subject's left eye first."""
@@ -18,6 +19,8 @@ _CLOSES = -3e-4
 """Metres by which a shape at full strength must bring lids or lips together to count as closing them."""
 _LARGEST_COEFFICIENT = 2.5
 """Standard deviations at which coefficients of a statistical basis are cut off."""
+_FACE_DEVIATION = 6.2e-3
+"""Metres, root mean square, by which the drawn faces may differ from the mean one."""
 _DEFAULT_NECK = (0.0, -0.09, -0.015)
 _EYE_DISTANCE = 0.063
 
@@ -50,6 +53,7 @@ class PeopleAssets:
     blink: [2,E], 1 at each eye's blink. look: [2,4,E], 1 at the shape of each direction. look_turn: [2,4] rad by which
     that shape turns the eyeball by itself. eye_joints: [2,K] and jaw_joint: [K], 1 at the joint (0 where absent).
     eye_distance: m between the eyes' centres. neck: [3] m, the pivot between head and torso.
+    identity_spread: standard deviation that identity coefficients are drawn with.
     statistical: whether expressions are coefficients without names.
     """
 
@@ -73,6 +77,7 @@ class PeopleAssets:
     jaw_joint: jax.Array
     eye_distance: jax.Array
     neck: jax.Array
+    identity_spread: jax.Array
     combination_names: tuple[str, ...] = static_field()
     viseme_names: tuple[str, ...] = static_field()
     statistical: bool = static_field()
@@ -121,6 +126,7 @@ def make_people_assets(head: HeadModel) -> PeopleAssets:
         "eye_joints": np.stack([_one(name, head.joint_names) for name in _EYE_JOINTS]),
         "jaw_joint": _one("jaw", head.joint_names),
         "eye_distance": np.linalg.norm(eyes[0] - eyes[1]) if len(eyes) == 2 else _EYE_DISTANCE,
+        "identity_spread": _identity_spread(head),
         "neck": joints[head.joint_names.index("neck")] if "neck" in head.joint_names else np.asarray(_DEFAULT_NECK),
     }
     return PeopleAssets(
@@ -136,6 +142,15 @@ def make_people_assets(head: HeadModel) -> PeopleAssets:
 
 _SIDES = ("Left", "Right")
 _EYE_JOINTS = ("left_eye", "right_eye")
+
+
+def _identity_spread(head: HeadModel) -> float:
+    """Wider than the population, but no wider than faces differ: bases disagree on how far a unit moves a face."""
+    face = np.asarray(head.regions["face"])
+    basis = np.asarray(head.identity_basis)[face]
+    if not basis.size:
+        return SPREAD
+    return float(min(SPREAD, _FACE_DEVIATION / np.sqrt((basis**2).sum((1, 2)).mean())))
 
 
 def _one(name: str, names: tuple[str, ...]) -> np.ndarray:

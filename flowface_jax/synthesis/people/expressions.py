@@ -11,7 +11,7 @@ KINDS = {"neutral": 0.08, "single": 0.2, "combination": 0.25, "speech": 0.2, "bo
 """Share of each kind of expression."""
 _OVERLAP = 1e-3
 """Metres by which lips that touch may press into each other."""
-_TONGUE_ROOM = 0.012
+_TONGUE_ROOM = 0.022
 """Metres between the lips at which the tongue may come out all the way."""
 _JAW_TURN = 0.12
 """Radians, standard deviation of a jaw joint that no expression turns; half of it opens, up to 0.5."""

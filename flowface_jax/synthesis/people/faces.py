@@ -8,7 +8,7 @@ from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.people.assets import PeopleAssets
 from flowface_jax.synthesis.people.expressions import sample_expression, sample_jaw, settle_exclusions, settle_mouth
 from flowface_jax.synthesis.people.eyes import Gaze, pose_eyes, sample_gaze, sample_lids
-from flowface_jax.synthesis.people.identity import SPREAD, sample_identity
+from flowface_jax.synthesis.people.identity import sample_identity
 
 
 @pytree_dataclass
@@ -22,11 +22,14 @@ class Face:
 
 
 def sample_face(
-    key: jax.Array, assets: PeopleAssets, camera_direction: jax.Array | None = None, spread: float = SPREAD
+    key: jax.Array, assets: PeopleAssets, camera_direction: jax.Array | None = None, spread: float | None = None
 ) -> Face:
-    """A random person at a random moment. camera_direction: [3], head's frame, where some look."""
+    """A random person at a random moment.
+
+    camera_direction: [3], head's frame, where some look. spread: of the identity, the head's own where None.
+    """
     who, what, jaw, where, lids = jax.random.split(key, 5)
-    identity = sample_identity(who, assets.identity_size, spread)
+    identity = sample_identity(who, assets.identity_size, assets.identity_spread if spread is None else spread)
     expression = sample_expression(what, assets)
     gaze = sample_gaze(where, camera_direction)
     return pose_face(identity, expression, gaze, sample_lids(lids), sample_jaw(jaw, assets), assets)

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 
 SPREAD = 1.2
-_CLIP = 2.4
+_CLIP = 2.1
 """Largest coefficient, in standard deviations of the sampled spread."""
-_PERSON_SPREAD = 0.12
+_PERSON_SPREAD = 0.1
 
 
-def sample_identity(key: jax.Array, size: int, spread: float = SPREAD) -> jax.Array:
+def sample_identity(key: jax.Array, size: int, spread: jax.Array | float = SPREAD) -> jax.Array:
     """Identity coefficients [size], wider than the population: normal with a standard deviation of about `spread`.
 
     People differ in how unusual they are as a whole: each has a spread of their own about it. Tails are cut off:

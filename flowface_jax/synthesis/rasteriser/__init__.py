@@ -2,7 +2,7 @@
 
 from flowface_jax.synthesis.rasteriser.attributes import barycentrics, interpolate
 from flowface_jax.synthesis.rasteriser.fragments import Fragments, rasterise
-from flowface_jax.synthesis.rasteriser.maps import depth_map, normal_map, project, visible_vertices
+from flowface_jax.synthesis.rasteriser.maps import depth_map, normal_map, project, visible_points, visible_vertices
 from flowface_jax.synthesis.rasteriser.normals import vertex_normals
 from flowface_jax.synthesis.rasteriser.sampling import sample_texture
 
@@ -16,5 +16,6 @@ __all__ = [
     "rasterise",
     "sample_texture",
     "vertex_normals",
+    "visible_points",
     "visible_vertices",
 ]

@@ -45,14 +45,16 @@ def rasterise(
     orthographic: bool = False,
     cull: bool = False,
     near: float = NEAR,
+    mixed: bool = True,
     only_portable: bool = False,
 ) -> Fragments:
     """The nearest triangle at every pixel centre of a picture of size (width, height).
 
     pixels: [...,V,2] px, continuous, the centre of the top-left pixel at (0.5, 0.5). depth: [...,V] m along the
     camera's axis. triangles: [T,3]. orthographic: depth is linear over the picture (and may have any sign), as on an
-    atlas. cull: leave out triangles that turn their back, those not counter-clockwise as seen. only_portable: never
-    use the native kernels, which otherwise run on CPUs.
+    atlas. cull: leave out triangles that turn their back, those not counter-clockwise as seen. mixed: False where
+    only triangle and depth are of use; barycentrics are then 0. only_portable: never use the native kernels, which
+    otherwise run on CPUs.
 
     Vertices are rounded to 1/256 px and edges decided in exact integers: neighbouring triangles leave no gap and share
     no pixel. At equal depth the lower index wins. Triangles without area, with a corner that is not finite, nearer
@@ -68,13 +70,15 @@ def rasterise(
         return _nothing(batch, size)
     pixels = jax.lax.stop_gradient(jnp.broadcast_to(pixels, batch + pixels.shape[-2:]).astype(jnp.float32))
     depth = jax.lax.stop_gradient(jnp.broadcast_to(depth, batch + depth.shape[-1:]).astype(jnp.float32))
-    one = functools.partial(_one, size=size, orthographic=orthographic, cull=cull, only_portable=only_portable)
+    one = functools.partial(
+        _one, size=size, orthographic=orthographic, cull=cull, mixed=mixed, only_portable=only_portable
+    )
     near = jnp.asarray(near, jnp.float32)
     triangles = triangles.astype(jnp.int32)
     return Fragments(*over_batch(lambda p, d: one(p, d, triangles, near), len(batch))(pixels, depth))
 
 
-@functools.partial(jax.jit, static_argnames=("size", "orthographic", "cull", "only_portable"))
+@functools.partial(jax.jit, static_argnames=("size", "orthographic", "cull", "mixed", "only_portable"))
 def _one(
     pixels: jax.Array,
     depth: jax.Array,
@@ -84,6 +88,7 @@ def _one(
     size: tuple[int, int],
     orthographic: bool,
     cull: bool,
+    mixed: bool,
     only_portable: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One picture: triangle, barycentrics, depth."""
@@ -95,11 +100,12 @@ def _one(
     )
 
     def compiled(pixels: jax.Array, depth: jax.Array, triangles: jax.Array, near: jax.Array) -> Any:
-        settings = jnp.stack([near, jnp.float32(orthographic), jnp.float32(cull)])
+        settings = jnp.stack([near, jnp.float32(orthographic), jnp.float32(cull), jnp.float32(mixed)])
         return tuple(native.call("rasterise", results, pixels, depth, triangles, settings))
 
     def plain(pixels: jax.Array, depth: jax.Array, triangles: jax.Array, near: jax.Array) -> Any:
-        return portable.rasterise(pixels, depth, triangles, near, size, orthographic, cull)
+        triangle, mix, z = portable.rasterise(pixels, depth, triangles, near, size, orthographic, cull)
+        return triangle, mix if mixed else jnp.zeros_like(mix), z
 
     if only_portable:
         return plain(pixels, depth, triangles, near)

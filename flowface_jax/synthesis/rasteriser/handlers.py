@@ -127,7 +127,7 @@ def _rasterise(frame: Any) -> int:
         triangles, settings = _buffer(frame, _ARGUMENTS, 2), _buffer(frame, _ARGUMENTS, 3)
         found, mixed, far = (_buffer(frame, _RESULTS, 0), _buffer(frame, _RESULTS, 1), _buffer(frame, _RESULTS, 2))
         for n in range(_batch(found, 2)):
-            near, orthographic, cull = _floats1(settings, found, 2, n)
+            near, orthographic, cull, mix = _floats1(settings, found, 2, n)
             kernels.rasterise(
                 _floats2(pixels, found, 2, n),
                 _floats1(depth, found, 2, n),
@@ -135,6 +135,7 @@ def _rasterise(frame: Any) -> int:
                 near,
                 orthographic > 0,
                 cull > 0,
+                mix > 0,
                 _integers2(found, found, 2, n),
                 _floats3(mixed, found, 2, n),
                 _floats2(far, found, 2, n),
@@ -156,15 +157,6 @@ def _interpolate(frame: Any) -> int:
                 _floats2(attributes, out, 2, n),
                 _floats2(out, out, 2, n),
             )
-    return 0
-
-
-@njit(**_OPTIONS)
-def _sample_texture(frame: Any) -> int:
-    if _ready(frame):
-        texture, uv, out = _buffer(frame, _ARGUMENTS, 0), _buffer(frame, _ARGUMENTS, 1), _buffer(frame, _RESULTS, 0)
-        for n in range(_batch(out, 2)):
-            kernels.sample_texture(_floats3(texture, out, 2, n), _floats2(uv, out, 2, n), _floats2(out, out, 2, n))
     return 0
 
 
@@ -194,13 +186,10 @@ def compile_handler(name: str) -> Any:
     def run_interpolate(frame: Any) -> int:
         return _interpolate(frame) if version else 0
 
-    def run_sample_texture(frame: Any) -> int:
-        return _sample_texture(frame) if version else 0
-
     def run_vertex_normals(frame: Any) -> int:
         return _vertex_normals(frame) if version else 0
 
-    functions = (run_rasterise, run_interpolate, run_sample_texture, run_vertex_normals)
+    functions = (run_rasterise, run_interpolate, run_vertex_normals)
     return _compiled({function.__name__.removeprefix("run_"): function for function in functions}[name])
 
 

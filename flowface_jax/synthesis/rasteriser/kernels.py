@@ -1,4 +1,4 @@
-"""The loops that run at native speed on CPUs, compiled by numba: triangles to pixels, attributes, textures, normals.
+"""The loops that run at native speed on CPUs, compiled by numba: triangles to pixels, attributes, normals.
 
 Each takes one image (one mesh) as contiguous arrays and writes into arrays that it is given.
 """
@@ -22,6 +22,7 @@ _REACH = np.float32(REACH)
 _SCALE = np.float32(PIXEL)
 _ONE = np.float32(1)
 _ZERO = np.float32(0)
+_WIDE = np.int64(6)
 
 
 @njit(**_OPTIONS)
@@ -48,14 +49,14 @@ def rasterise(
     near: float,
     orthographic: bool,
     cull: bool,
+    mixed: bool,
     triangle_out: np.ndarray,
     barycentric_out: np.ndarray,
     depth_out: np.ndarray,
 ) -> None:
-    """Fill the picture [H,W]: nearest triangle, its perspective-correct barycentrics and the depth."""
+    """Fill the picture [H,W]: nearest triangle, its perspective-correct barycentrics (where `mixed`) and the depth."""
     height, width = triangle_out.shape
     triangle_out[:] = -1
-    barycentric_out[:] = _ZERO
     depth_out[:] = np.float32(np.inf)
     count = pixels.shape[0]
     fixed = np.empty((count, 2), np.int64)
@@ -65,27 +66,70 @@ def rasterise(
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         if min(a, b, c) < 0 or max(a, b, c) >= count:
             continue
-        q0, q1, q2 = inverse[a], inverse[b], inverse[c]
-        if not math.isfinite(q0 + q1 + q2):
+        if not math.isfinite(inverse[a] + inverse[b] + inverse[c]):
             continue
         ax, ay, bx, by, cx, cy = fixed[a, 0], fixed[a, 1], fixed[b, 0], fixed[b, 1], fixed[c, 0], fixed[c, 1]
         left = max((min(ax, bx, cx) - _HALF + _PIXEL - 1) >> _BITS, 0)
         right = min((max(ax, bx, cx) - _HALF) >> _BITS, width - 1)
+        if left > right:
+            continue
         top = max((min(ay, by, cy) - _HALF + _PIXEL - 1) >> _BITS, 0)
         bottom = min((max(ay, by, cy) - _HALF) >> _BITS, height - 1)
-        if left > right or top > bottom:
+        if top > bottom:
             continue
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0 or (cull and area > 0):
             continue
-        second, third = 1, 2
         if area < 0:
-            area = -area
-            bx, by, cx, cy, q1, q2, second, third = cx, cy, bx, by, q2, q1, 2, 1
-        _fill(
-            t, (ax, ay, bx, by, cx, cy), (q0, q1, q2), _ONE / np.float32(area), (left, right, top, bottom),
-            second, third, orthographic, triangle_out, barycentric_out, depth_out,
-        )  # fmt: skip
+            area, b, c = -area, c, b
+        ax, ay, bx, by, cx, cy = fixed[a, 0], fixed[a, 1], fixed[b, 0], fixed[b, 1], fixed[c, 0], fixed[c, 1]
+        q0, q1, q2 = inverse[a], inverse[b], inverse[c]
+        unit = _ONE / np.float32(area)
+        out0, out1, out2 = _outside(cx - bx, cy - by), _outside(ax - cx, ay - cy), _outside(bx - ax, by - ay)
+        px, py = (left << _BITS) + _HALF, (top << _BITS) + _HALF
+        row0 = (cx - bx) * (py - by) - (cy - by) * (px - bx) - out0
+        row1 = (ax - cx) * (py - cy) - (ay - cy) * (px - cx) - out1
+        row2 = (bx - ax) * (py - ay) - (by - ay) * (px - ax) - out2
+        right0, right1, right2 = (by - cy) << _BITS, (cy - ay) << _BITS, (ay - by) << _BITS
+        down0, down1, down2 = (cx - bx) << _BITS, (ax - cx) << _BITS, (bx - ax) << _BITS
+        # Long thin triangles fill little of their box: each row begins and ends about where the edges say.
+        wide = right - left >= _WIDE
+        for y in range(top, bottom + 1):
+            first, last = np.int64(0), right - left
+            if wide:
+                first, last = _cut(row0, right0, first, last)
+                first, last = _cut(row1, right1, first, last)
+                first, last = _cut(row2, right2, first, last)
+            e0, e1, e2 = row0 + first * right0, row1 + first * right1, row2 + first * right2
+            for x in range(left + first, left + last + 1):
+                if (e0 | e1 | e2) >= 0:
+                    value = np.float32(e0 + out0) * unit * q0 + np.float32(e1 + out1) * unit * q1
+                    value = value + np.float32(e2 + out2) * unit * q2
+                    z = value if orthographic else _ONE / value
+                    i, j = np.uint64(y), np.uint64(x)
+                    if z < depth_out[i, j]:
+                        depth_out[i, j] = z
+                        triangle_out[i, j] = t
+                e0 += right0
+                e1 += right1
+                e2 += right2
+            row0 += down0
+            row1 += down1
+            row2 += down2
+    if mixed:
+        _mix(triangles, fixed, inverse, orthographic, triangle_out, depth_out, barycentric_out)
+    else:
+        barycentric_out[:] = _ZERO
+
+
+@njit(nogil=True, error_model="numpy", boundscheck=False, inline="always")
+def _cut(value: int, step: int, first: int, last: int) -> tuple:
+    """The steps from first to last after which value + n · step may be 0 or more; up to one too many at an end."""
+    if step > 0:
+        first = max(first, np.int64(-(np.float64(value) / np.float64(step))) - 1)
+    elif step < 0:
+        last = min(last, np.int64(np.float64(value) / -np.float64(step)) + 1)
+    return first, last
 
 
 @njit(nogil=True, error_model="numpy", boundscheck=False, inline="always")
@@ -95,53 +139,35 @@ def _outside(dx: int, dy: int) -> int:
 
 
 @njit(**_OPTIONS)
-def _fill(
-    t: int,
-    corners: tuple,
-    q: tuple,
-    unit: float,
-    box: tuple,
-    second: int,
-    third: int,
+def _mix(
+    triangles: np.ndarray,
+    fixed: np.ndarray,
+    inverse: np.ndarray,
     orthographic: bool,
-    triangle_out: np.ndarray,
-    barycentric_out: np.ndarray,
-    depth_out: np.ndarray,
+    triangle: np.ndarray,
+    depth: np.ndarray,
+    out: np.ndarray,
 ) -> None:
-    """Walk the bounding box of one triangle of positive area; edge functions are exact 64-bit integers."""
-    ax, ay, bx, by, cx, cy = corners
-    q0, q1, q2 = q
-    left, right, top, bottom = box
-    out0, out1, out2 = _outside(cx - bx, cy - by), _outside(ax - cx, ay - cy), _outside(bx - ax, by - ay)
-    px, py = (left << _BITS) + _HALF, (top << _BITS) + _HALF
-    row0 = (cx - bx) * (py - by) - (cy - by) * (px - bx) - out0
-    row1 = (ax - cx) * (py - cy) - (ay - cy) * (px - cx) - out1
-    row2 = (bx - ax) * (py - ay) - (by - ay) * (px - ax) - out2
-    right0, right1, right2 = (by - cy) << _BITS, (cy - ay) << _BITS, (ay - by) << _BITS
-    down0, down1, down2 = (cx - bx) << _BITS, (ax - cx) << _BITS, (bx - ax) << _BITS
-    for y in range(top, bottom + 1):
-        e0, e1, e2 = row0, row1, row2
-        for x in range(left, right + 1):
-            if (e0 | e1 | e2) >= 0:
-                l0 = np.float32(e0 + out0) * unit
-                l1 = np.float32(e1 + out1) * unit
-                l2 = np.float32(e2 + out2) * unit
-                value = l0 * q0 + l1 * q1 + l2 * q2
-                z = value if orthographic else _ONE / value
-                if z < depth_out[y, x]:
-                    depth_out[y, x] = z
-                    triangle_out[y, x] = t
-                    if not orthographic:
-                        l0, l1, l2 = l0 * q0 * z, l1 * q1 * z, l2 * q2 * z
-                    barycentric_out[y, x, 0] = l0
-                    barycentric_out[y, x, second] = l1
-                    barycentric_out[y, x, third] = l2
-            e0 += right0
-            e1 += right1
-            e2 += right2
-        row0 += down0
-        row1 += down1
-        row2 += down2
+    """Barycentrics [H,W,3] of what is seen in the end: cheaper than of everything that is overdrawn."""
+    height, width = triangle.shape
+    for y in range(height):
+        py = (np.int64(y) << _BITS) + _HALF
+        for x in range(width):
+            t = triangle[y, x]
+            if t < 0:
+                out[y, x, 0], out[y, x, 1], out[y, x, 2] = _ZERO, _ZERO, _ZERO
+                continue
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            px = (np.int64(x) << _BITS) + _HALF
+            ax, ay, bx, by = fixed[a, 0] - px, fixed[a, 1] - py, fixed[b, 0] - px, fixed[b, 1] - py
+            cx, cy = fixed[c, 0] - px, fixed[c, 1] - py
+            e0, e1, e2 = abs(bx * cy - by * cx), abs(cx * ay - cy * ax), abs(ax * by - ay * bx)
+            unit = _ONE / np.float32(e0 + e1 + e2)
+            l0, l1, l2 = np.float32(e0) * unit, np.float32(e1) * unit, np.float32(e2) * unit
+            if not orthographic:
+                z = depth[y, x]
+                l0, l1, l2 = l0 * inverse[a] * z, l1 * inverse[b] * z, l2 * inverse[c] * z
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = l0, l1, l2
 
 
 @njit(**_OPTIONS)
@@ -160,26 +186,6 @@ def interpolate(
         u, v, w = barycentric[n, 0], barycentric[n, 1], barycentric[n, 2]
         for d in range(channels):
             out[n, d] = u * attributes[a, d] + v * attributes[b, d] + w * attributes[c, d]
-
-
-@njit(**_OPTIONS)
-def sample_texture(texture: np.ndarray, uv: np.ndarray, out: np.ndarray) -> None:
-    """Bilinear look-up of texture [A,B,D] at uv [N,2], clamped at the border."""
-    height, width, channels = texture.shape
-    for n in range(uv.shape[0]):
-        x = min(max(uv[n, 0] * np.float32(width) - np.float32(0.5), _ZERO), np.float32(width - 1))
-        y = min(max((_ONE - uv[n, 1]) * np.float32(height) - np.float32(0.5), _ZERO), np.float32(height - 1))
-        if not (x >= 0 and y >= 0):
-            for d in range(channels):
-                out[n, d] = np.float32(np.nan)
-            continue
-        j, i = min(np.int64(x), max(width - 2, 0)), min(np.int64(y), max(height - 2, 0))
-        j1, i1 = min(j + 1, width - 1), min(i + 1, height - 1)
-        fx, fy = x - np.float32(j), y - np.float32(i)
-        w00, w01, w10, w11 = (_ONE - fx) * (_ONE - fy), fx * (_ONE - fy), (_ONE - fx) * fy, fx * fy
-        for d in range(channels):
-            upper = w00 * texture[i, j, d] + w01 * texture[i, j1, d]
-            out[n, d] = upper + w10 * texture[i1, j, d] + w11 * texture[i1, j1, d]
 
 
 @njit(**_OPTIONS)

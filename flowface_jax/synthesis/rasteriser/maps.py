@@ -75,20 +75,57 @@ def visible_vertices(
     orthographic: bool = False,
     tolerance: float = ON_SURFACE,
 ) -> jax.Array:
-    """[...,V] bool: vertices inside the picture that lie on the surface which the fragments show.
+    """[...,V] bool: vertices of the mesh that `visible_points` finds, or that are corners of what is shown beside them.
 
-    pixels: [...,V,2] px, depth: [...,V] m and triangles: [T,3] as given to `rasterise`. A vertex is seen if one of the
-    four pixels round it shows a triangle that has it as a corner or whose plane passes within `tolerance` m of it.
-    Next to the edge of something nearer the answer is thus as sharp as the picture, one pixel.
+    pixels: [...,V,2] px, depth: [...,V] m and triangles: [T,3] as given to `rasterise`.
     """
-    pixels, depth, triangles = jnp.asarray(pixels), jnp.asarray(depth), jnp.asarray(triangles)
-    if not triangles.shape[0] or not pixels.shape[-2]:
-        return jnp.zeros(depth.shape, bool)
+    corners = jnp.arange(jnp.shape(depth)[-1])
+    return _seen(fragments, pixels, depth, triangles, pixels, depth, corners, orthographic, tolerance)
 
-    def one(triangle: jax.Array, pixels: jax.Array, depth: jax.Array) -> jax.Array:
-        return _visible(triangle, pixels, depth, triangles, tolerance, orthographic=orthographic)
 
-    return over_batch(one, fragments.triangle.ndim - 2)(fragments.triangle, pixels, depth)
+def visible_points(
+    fragments: Fragments,
+    pixels: jax.Array,
+    depth: jax.Array,
+    triangles: jax.Array,
+    point_pixels: jax.Array,
+    point_depth: jax.Array,
+    *,
+    orthographic: bool = False,
+    tolerance: float = ON_SURFACE,
+) -> jax.Array:
+    """[...,P] bool: points inside the picture that lie on the surface which the fragments show.
+
+    pixels: [...,V,2] px, depth: [...,V] m and triangles: [T,3] as given to `rasterise`. point_pixels: [...,P,2] px and
+    point_depth: [...,P] m. A point is seen if one of the four pixels round it shows a triangle whose plane passes
+    within `tolerance` m of it. Next to the edge of something nearer the answer is thus as sharp as the picture, one
+    pixel.
+    """
+    corners = jnp.full(jnp.shape(point_depth)[-1], -1)
+    return _seen(fragments, pixels, depth, triangles, point_pixels, point_depth, corners, orthographic, tolerance)
+
+
+def _seen(
+    fragments: Fragments,
+    pixels: jax.Array,
+    depth: jax.Array,
+    triangles: jax.Array,
+    point_pixels: jax.Array,
+    point_depth: jax.Array,
+    vertex: jax.Array,
+    orthographic: bool,
+    tolerance: float,
+) -> jax.Array:
+    """vertex: [P] the mesh's vertex that each point is, −1 where it is none."""
+    arrays = tuple(jnp.asarray(array) for array in (pixels, depth, point_pixels, point_depth))
+    triangles = jnp.asarray(triangles)
+    if not triangles.shape[0] or not arrays[0].shape[-2] or not arrays[2].shape[-2]:
+        return jnp.zeros(arrays[3].shape, bool)
+
+    def one(triangle: jax.Array, *arrays: jax.Array) -> jax.Array:
+        return _visible(triangle, *arrays, triangles, vertex, tolerance, orthographic=orthographic)
+
+    return over_batch(one, fragments.triangle.ndim - 2)(fragments.triangle, *arrays)
 
 
 @functools.partial(jax.jit, static_argnames="orthographic")
@@ -96,25 +133,28 @@ def _visible(
     triangle: jax.Array,
     pixels: jax.Array,
     depth: jax.Array,
+    point_pixels: jax.Array,
+    point_depth: jax.Array,
     triangles: jax.Array,
+    vertex: jax.Array,
     tolerance: float,
     *,
     orthographic: bool,
 ) -> jax.Array:
-    """One picture: [V]."""
+    """One picture: [P]."""
     height, width = triangle.shape
     size = jnp.asarray([width, height])
-    inside = ((pixels >= 0) & (pixels < size)).all(-1) & jnp.isfinite(depth)
-    first = jnp.floor(jnp.where(inside[:, None], pixels, 0.0) - 0.5).astype(jnp.int32)
-    own = jnp.arange(pixels.shape[0])
-    seen = jnp.zeros(pixels.shape[0], bool)
+    inside = ((point_pixels >= 0) & (point_pixels < size)).all(-1) & jnp.isfinite(point_depth)
+    first = jnp.floor(jnp.where(inside[:, None], point_pixels, 0.0) - 0.5).astype(jnp.int32)
+    seen = jnp.zeros(point_depth.shape, bool)
     for shift in ((0, 0), (1, 0), (0, 1), (1, 1)):
         column, row = (jnp.clip(first[:, k] + shift[k], 0, size[k] - 1) for k in range(2))
         found = triangle[row, column]
         corners = triangles[jnp.maximum(found, 0)]
-        near = jnp.abs(_depth_at(pixels, pixels[corners], depth[corners], orthographic) - depth) <= tolerance
-        seen |= (found >= 0) & ((corners == own[:, None]).any(-1) | near)
-    return seen & inside & (True if orthographic else depth > 0)
+        plane = _depth_at(point_pixels, pixels[corners], depth[corners], orthographic)
+        near = jnp.abs(plane - point_depth) <= tolerance
+        seen |= (found >= 0) & ((corners == vertex[:, None]).any(-1) | near)
+    return seen & inside & (True if orthographic else point_depth > 0)
 
 
 def _depth_at(point: jax.Array, corners: jax.Array, depth: jax.Array, orthographic: bool) -> jax.Array:

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from flowface_jax.errors import InputError
-from flowface_jax.synthesis.rasteriser import native
 
 
-def sample_texture(texture: jax.Array, uv: jax.Array, *, only_portable: bool = False) -> jax.Array:
+def sample_texture(texture: jax.Array, uv: jax.Array) -> jax.Array:
     """Bilinear values [...,D] float32 of texture [A,B,D] at uv [...,2], clamped at the border.
 
     Row 0 of the texture is at the top (v = 1): texel (i, j) has its centre at u = (j+0.5)/B, v = 1−(i+0.5)/A. NaN where
@@ -21,13 +20,12 @@ def sample_texture(texture: jax.Array, uv: jax.Array, *, only_portable: bool = F
     if uv.ndim < 1 or uv.shape[-1] != 2:
         raise InputError(f"uv: expected [...,2], found {list(uv.shape)}")
     flat = uv.reshape(-1, 2).astype(jnp.float32)
-    function = _portable if only_portable or not flat.size else _sample
-    return function(texture.astype(jnp.float32), flat).reshape(*uv.shape[:-1], texture.shape[-1])
+    return _sample(texture.astype(jnp.float32), flat).reshape(*uv.shape[:-1], texture.shape[-1])
 
 
 @jax.jit
-def _portable(texture: jax.Array, uv: jax.Array) -> jax.Array:
-    """At uv [N,2] in plain JAX."""
+def _sample(texture: jax.Array, uv: jax.Array) -> jax.Array:
+    """At uv [N,2]. In plain JAX: a loop of our own is no faster than the compiler's gathers."""
     height, width, _ = texture.shape
     x = jnp.clip(uv[:, 0] * width - 0.5, 0, width - 1)
     y = jnp.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
@@ -37,20 +35,3 @@ def _portable(texture: jax.Array, uv: jax.Array) -> jax.Array:
     j1, i1 = jnp.minimum(j + 1, width - 1), jnp.minimum(i + 1, height - 1)
     upper = (1 - fx) * (1 - fy) * texture[i, j] + fx * (1 - fy) * texture[i, j1]
     return upper + (1 - fx) * fy * texture[i1, j] + fx * fy * texture[i1, j1]
-
-
-@jax.custom_jvp
-@jax.jit
-def _sample(texture: jax.Array, uv: jax.Array) -> jax.Array:
-    """At uv [N,2], natively on CPUs."""
-    result = jax.ShapeDtypeStruct((uv.shape[0], texture.shape[-1]), jnp.float32)
-
-    def compiled(texture: jax.Array, uv: jax.Array) -> jax.Array:
-        return native.call("sample_texture", result, texture, uv)
-
-    return native.choose("sample_texture", compiled, _portable, texture, uv)
-
-
-@_sample.defjvp
-def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    return _sample(*primals), jax.jvp(_portable, primals, tangents)[1]

@@ -53,6 +53,7 @@ class FaceMap:
 
     @property
     def side(self) -> int:
+        """Texels along the atlas, A."""
         return self.place.shape[0]
 
     @property

@@ -12,7 +12,7 @@ from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.skin import features
-from flowface_jax.synthesis.skin.anatomy import FaceMap, map_face
+from flowface_jax.synthesis.skin.anatomy import map_face
 from flowface_jax.synthesis.skin.hairs import growth_directions, streaks
 
 Array = NDArray[np.float64]
@@ -53,6 +53,7 @@ class SkinAssets:
 
     @property
     def side(self) -> int:
+        """Texels along the atlas, A."""
         return self.brow_along.shape[0]
 
 
@@ -79,7 +80,7 @@ def make_skin_assets(head: HeadModel, side: int = 256) -> SkinAssets:
         "hairline": hairline,
         "streaks": streaks(face, directions, 7.0, _STREAK_SEEDS),
         "grain": _grain(side),
-        "probe": _probe(face, masks, lips.edge, hairline, brow.across),
+        "probe": _probe(masks, lips.edge, hairline, brow.across),
     }
     groups = {
         "masks": masks,
@@ -113,7 +114,7 @@ def _grain(side: int) -> Array:
     return np.stack([pores, specks, fibres, blurred(5.0 * texels)])
 
 
-def _probe(face: FaceMap, masks: dict[str, Array], lip_edge: Array, hairline: Array, brow_across: Array) -> Array:
+def _probe(masks: dict[str, Array], lip_edge: Array, hairline: Array, brow_across: Array) -> Array:
     """Weights [A,A], sum 1, of skin that shows a person's plain tone."""
     plain = np.clip(masks["cheeks"] + 0.8 * masks["forehead"] + 0.5 * masks["nose"], 0, 1) * masks["face"]
     plain = plain * (lip_edge < -8) * (hairline < -8) * (np.abs(brow_across) > 8) * (1 - masks["nostrils"])

@@ -27,18 +27,20 @@ _BEARD_STYLES = (
 class SkinParameters:
     """One person's skin; all scalars unless a shape is given.
 
-    seed: key of the noises. melanin, blood, carotene: see `pigments.log_skin`. age: 0 young to 1 old. blotches:
-    unevenness of blood. flush: blood in cheeks, nose and ears. freckles: 0 to 1. moles: [MOLES,4] (u, v, radius in
-    atlas units, darkness 0 to 1). veins: 0 to 1. shadows: darkness under the eyes, 0 to 1. creases: [7] depth of each
-    of CREASES, 0 to 1. pores: strength of fine relief. oil: 0 matt to 1 shining. lips: blood in the lips. lip_melanin:
-    extra melanin there. lip_gloss: 0 dry to 1 wet. hair: [3] colour of the scalp hair, linear. brow_colour,
-    beard_colour: [3]. brow: [6] (half thickness mm, arch mm, length as share, taper, density, height mm). beard: [7]
-    density of each of BEARD_PARTS, 0 to 1. beard_length: 0 shaved shadow to 1 full. scalp: density of short hair
-    painted on the scalp. hairline: mm higher than average. lipstick, eyeshadow: [4] (linear colour, opacity). eyeliner:
-    [2] (opacity, width mm). blush: opacity of rouge. foundation: evenness, 0 to 1.
+    seed: key of the noises. masculine: 1 or 0, which fashions go with it. melanin, blood, carotene: see
+    `pigments.log_skin`. age: 0 young to 1 old. blotches: unevenness of blood. flush: blood in cheeks, nose and ears.
+    freckles: 0 to 1. moles: [MOLES,4] (u, v, radius in atlas units, darkness 0 to 1). veins: 0 to 1. shadows: darkness
+    under the eyes, 0 to 1. creases: [7] depth of each of CREASES, 0 to 1. pores: strength of fine relief. oil: 0 matt
+    to 1 shining. lips: blood in the lips. lip_melanin: extra melanin there. lip_gloss: 0 dry to 1 wet. hair: [3]
+    colour of the scalp hair, linear. brow_colour, beard_colour: [3]. brow: [6] (half thickness mm, arch mm, length as
+    share, taper, density, height mm). beard: [7] density of each of BEARD_PARTS, 0 to 1. beard_length: 0 shaved shadow
+    to 1 full. scalp: density of short hair painted on the scalp. hairline: mm higher than average. lipstick,
+    eyeshadow: [4] (linear colour, opacity). eyeliner: [2] (opacity, width mm). blush: opacity of rouge. foundation:
+    evenness, 0 to 1.
     """
 
     seed: jax.Array
+    masculine: jax.Array
     melanin: jax.Array
     blood: jax.Array
     carotene: jax.Array
@@ -104,14 +106,15 @@ def sample_skin(key: jax.Array) -> SkinParameters:
     hair, grey = _sample_hair(draw, melanin, age)
     brow_colour = (0.25 + 0.6 * draw.unit()) * hair * (1 - 0.35 * grey)
     brow_colour = 0.11 * jnp.tanh(brow_colour / 0.11) * jnp.array([1.05, 0.80, 0.62])
-    made_up = draw.chance(jnp.where(masculine, 0.04, 0.6))
+    made_up = draw.chance(jnp.where(masculine, 0.01, 0.6))
     lipstick, eyeshadow, eyeliner = _sample_make_up(draw, made_up, melanin)
     beard, length = _sample_beard(draw, masculine, age)
     return SkinParameters(
         seed=seed,
+        masculine=masculine.astype(jnp.float32),
         melanin=melanin,
-        blood=draw.normal(0.10),
-        carotene=draw.normal(0.25),
+        blood=draw.normal(0.07),
+        carotene=draw.normal(0.16),
         age=age,
         blotches=draw.between(0.02, 0.09) * (1 + 0.6 * age),
         flush=draw.between(0.0, 0.30),
@@ -143,11 +146,11 @@ def sample_skin(key: jax.Array) -> SkinParameters:
 
 def _sample_hair(draw: _Draw, melanin: jax.Array, age: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Colour of the scalp hair [3] and its share of grey; dark skin seldom comes with fair hair."""
-    fair = draw.chance(jnp.clip(1.1 - 2.2 * melanin, 0.04, 0.9))
-    eumelanin = jnp.where(fair, 0.06 * 40.0 ** draw.unit(), (2.2 + 2.0 * melanin) * 4.0 ** draw.unit())
+    fair = draw.chance(jnp.clip(1.0 - 2.4 * melanin, 0.008, 0.8))
+    eumelanin = jnp.where(fair, 0.14 * 16.0 ** draw.unit(), (2.2 + 2.0 * melanin) * 4.0 ** draw.unit())
     red = draw.chance(0.12) & fair
     pheomelanin = jnp.where(red, draw.between(0.5, 1.3), 0.25 * draw.unit() * fair)
-    grey = jnp.clip((age - 0.35 + 0.35 * (draw.unit() - 0.5)) * 2.2, 0.0, 1.0) * draw.unit() ** 0.5
+    grey = jnp.clip((age - 0.52 + 0.3 * (draw.unit() - 0.5)) * 2.4, 0.0, 1.0) * draw.unit() ** 0.5
     return hair_colour(eumelanin, pheomelanin, grey), grey
 
 
@@ -176,9 +179,9 @@ def _sample_beard(draw: _Draw, masculine: jax.Array, age: jax.Array) -> tuple[ja
         jnp.floor(draw.unit() * len(_BEARD_STYLES)).astype(jnp.int32) % len(_BEARD_STYLES)
     ]
     stubble = jnp.asarray([1.0, 0.95, 0.9, 0.85, 0.55, 0.6, 0.45])
-    grown = draw.chance(0.42)
+    grown = draw.chance(0.36)
     parts = jnp.where(grown, style, stubble) * draw.between(0.6, 1.0)
-    length = jnp.where(grown, draw.between(0.45, 1.0), 0.5 * draw.unit() ** 1.2)
+    length = jnp.where(grown, draw.between(0.45, 1.0), 0.45 * draw.unit() ** 1.5)
     bearded = masculine & draw.chance(jnp.where(age < 0.08, 0.4, 0.88))
     return jnp.where(bearded, parts, 0.0), jnp.where(bearded, length, 0.0)
 

@@ -40,11 +40,28 @@ def mix_real_texture(
     noise = smooth_noise(noise_key, assets.side, 5)[0]
     share = jnp.where(u[2] < mixed_share, jax.nn.sigmoid(3.0 * noise), 0.0)[..., None]
     confidence = (1 - share[..., 0]) * confidence_bank[ids[0]] + share[..., 0] * confidence_bank[ids[1]]
-    made_up_tone = jnp.einsum("ijc,ij->c", procedural.albedo, assets.probe)
+    made_up_tone = _tone(procedural.albedo, jnp.ones_like(confidence), assets.probe)
     keep = jax.random.uniform(tone_key, ())
-    tone = jnp.exp(keep * jnp.log(nearest_skin(tones[0])) + (1 - keep) * jnp.log(jnp.clip(made_up_tone, _FLOOR, 1.0)))
-    real = jnp.exp(first + share * (second - first)) * tone
-    made_up = procedural.albedo * tone / jnp.clip(made_up_tone, _FLOOR, 1.0)
+    tone = jnp.exp(keep * jnp.log(nearest_skin(tones[0])) + (1 - keep) * jnp.log(made_up_tone))
+    return _worn(procedural, jnp.exp(first + share * (second - first)) * tone, confidence, tone, assets)
+
+
+def wear_real_texture(
+    procedural: SkinTexture, albedo: jax.Array, confidence: jax.Array, assets: SkinAssets
+) -> SkinTexture:
+    """One person's real skin, albedo [A,A,3] linear, in its own colours wherever it was seen (confidence [A,A]).
+
+    The made-up skin, brought to the real one's tone, completes it and gives roughness, gloss and relief.
+    """
+    return _worn(procedural, albedo, confidence, _tone(albedo, confidence, assets.probe), assets)
+
+
+def _worn(
+    procedural: SkinTexture, real: jax.Array, confidence: jax.Array, tone: jax.Array, assets: SkinAssets
+) -> SkinTexture:
+    """Real colours [A,A,3] of a tone [3] over a made-up skin that is brought to that tone."""
+    own = _tone(procedural.albedo, jnp.ones_like(confidence), assets.probe)
+    made_up = procedural.albedo * tone / own
     weight = (confidence * assets.masks["even"])[..., None]
     return SkinTexture(
         albedo=jnp.clip(made_up + weight * (real - made_up), _FLOOR, 0.95),

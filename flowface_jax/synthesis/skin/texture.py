@@ -32,8 +32,8 @@ class SkinTexture:
     @property
     def stacked(self) -> jax.Array:
         """[A,A,6]: albedo, roughness, specular, relief, for one look-up."""
-        rest = jnp.stack([self.roughness, self.specular, self.relief], -1)
-        return jnp.concatenate([self.albedo, rest], -1)
+        rest = jnp.stack([self.roughness, self.specular, self.relief])
+        return jnp.moveaxis(jnp.concatenate([jnp.moveaxis(self.albedo, -1, 0), rest]), 0, -1)
 
 
 def build_skin_texture(parameters: SkinParameters, assets: SkinAssets) -> SkinTexture:
@@ -66,7 +66,7 @@ def build_skin_texture(parameters: SkinParameters, assets: SkinAssets) -> SkinTe
     gloss = worked_out(gate, lambda: _gloss(parameters, assets, coarse[2], pores) * (1 - 0.6 * make_up["shadow"]))
     covered = jnp.maximum(jnp.maximum(hair["brow"], hair["beard"]), hair["scalp"])
     return SkinTexture(
-        albedo=jnp.stack(worked_out(gate, paint), -1),
+        albedo=jnp.moveaxis(jnp.stack(worked_out(gate, paint)), 0, -1),
         roughness=jnp.clip(0.62 - 0.30 * gloss + 0.2 * covered + 0.02 * pores, 0.15, 0.95),
         specular=jnp.clip((0.75 + 0.7 * gloss) * (1 - 0.6 * covered), 0.1, 2.0),
         relief=worked_out(gate, relief),

@@ -42,6 +42,7 @@ class Texture:
 
     @property
     def side(self) -> int:
+        """Texels along the atlas, A."""
         return self.albedo.shape[0]
 
     @staticmethod

@@ -61,6 +61,7 @@ class TexelMap:
 
     @property
     def side(self) -> int:
+        """Texels along the atlas, A."""
         return self.fragments.triangle.shape[-1]
 
     @property

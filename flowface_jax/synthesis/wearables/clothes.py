@@ -25,11 +25,11 @@ _BODY = np.array(  # half-widths to the side, front, back; heights below the chi
         (0.060, 0.049, 0.060, -0.036, -0.060, -0.018),
         (0.096, 0.062, 0.078, -0.056, -0.094, -0.040),
         (0.130, 0.078, 0.092, -0.076, -0.125, -0.068),
-        (0.165, 0.092, 0.102, -0.096, -0.158, -0.105),
-        (0.198, 0.106, 0.108, -0.124, -0.198, -0.155),
-        (0.218, 0.116, 0.110, -0.175, -0.255, -0.225),
-        (0.228, 0.122, 0.110, -0.270, -0.350, -0.330),
-        (0.232, 0.124, 0.110, -0.430, -0.470, -0.460),
+        (0.172, 0.092, 0.102, -0.092, -0.158, -0.105),
+        (0.214, 0.106, 0.108, -0.108, -0.198, -0.155),
+        (0.233, 0.116, 0.110, -0.160, -0.255, -0.225),
+        (0.236, 0.122, 0.110, -0.270, -0.350, -0.330),
+        (0.236, 0.124, 0.110, -0.430, -0.470, -0.460),
     ],
     np.float32,
 )
@@ -53,6 +53,8 @@ _TABLE = {
 }  # fmt: skip
 CLOTHES_NAMES = tuple(_TABLE)
 _ROWS = np.array(list(_TABLE.values()), np.float32)
+_FORMAL = np.array([name in ("suit", "polo") for name in CLOTHES_NAMES])
+_LOW = np.array([name in ("scoop", "bare", "tank") for name in CLOTHES_NAMES])
 
 
 @pytree_dataclass
@@ -90,12 +92,22 @@ class Clothes:
 
 
 def sample_clothes(
-    key: jax.Array, skin_colour: jax.Array | None = None, share: float = 1.0, kind: int | jax.Array | None = None
+    key: jax.Array,
+    skin_colour: jax.Array | None = None,
+    share: float = 1.0,
+    kind: int | jax.Array | None = None,
+    masculine: jax.Array | float = 0.5,
 ) -> Clothes:
-    """Draw clothes, present with probability `share`. skin_colour: [3] linear; kind: index into CLOTHES_NAMES."""
+    """Draw clothes, present with probability `share`. skin_colour: [3] linear; kind: index into CLOTHES_NAMES.
+
+    masculine: 1 makes suits more common and low necklines rarer, 0 the reverse.
+    """
     keys = jax.random.split(key, 6)
     u = jax.random.uniform(keys[0], (10,))
-    drawn = jax.random.choice(keys[1], len(_ROWS), p=jnp.asarray(_ROWS[:, 0] / _ROWS[:, 0].sum()))
+    weights = jnp.asarray(_ROWS[:, 0])
+    weights = weights * jnp.where(_FORMAL, 0.3 + 1.4 * masculine, 1.0)
+    weights = weights * jnp.where(_LOW, 1.9 - 1.8 * masculine, 1.0)
+    drawn = jax.random.categorical(keys[1], jnp.log(weights))
     index = drawn if kind is None else jnp.asarray(kind, jnp.int32)
     jitter = 1 + 0.1 * (jax.random.uniform(keys[2], (len(_FIELDS),)) - 0.5) * 2
     row = dict(zip(_FIELDS, jnp.asarray(_ROWS)[index] * jitter, strict=True))
@@ -288,5 +300,5 @@ def hidden_by_clothes(head: HeadModel) -> np.ndarray:
     middle = 0.5 * (template[np.asarray(head.regions["scalp"]), 2].min() + marks[27, 2]) - 0.008
     away = np.hypot(template[:, 0], template[:, 2] - middle)
     below = chin - template[:, 1]
-    low = (below > 0.072) | ((below > 0.03) & (away > 0.068))
+    low = (below > 0.072) | ((below > 0.024) & (away > 0.063))
     return low[np.asarray(head.triangles)].any(1)

@@ -28,6 +28,7 @@ _TABLE = {
 }  # fmt: skip
 HAT_NAMES = tuple(_TABLE)
 _ROWS = np.array(list(_TABLE.values()), np.float32)
+_FEMININE = np.array([name in ("headscarf", "sunhat") for name in HAT_NAMES])
 _COLUMNS = 40
 
 
@@ -73,17 +74,26 @@ def sample_colours(key: jax.Array) -> tuple[jax.Array, jax.Array]:
     keys = jax.random.split(key, 3)
     u = jax.random.uniform(keys[0], (2, 4))
     level = jnp.where(u[:, :1] < 0.4, 0.015 + 0.05 * u[:, 1:2], 0.04 + 0.6 * u[:, 1:2] ** 2)
-    chroma = jnp.where(u[:, 2:3] < 0.5, 0.12, 0.9 * u[:, 3:])
+    chroma = jnp.where(u[:, 2:3] < 0.55, 0.1, 0.65 * u[:, 3:])
     hue = jnp.exp(chroma * 1.6 * (jax.random.uniform(keys[1], (2, 3)) - 0.5) * 2)
     colours = jnp.clip(level * hue, 0.008, 0.8)
     return colours[0], colours[1]
 
 
-def sample_hat(key: jax.Array, share: float = 1.0, kind: int | jax.Array | None = None) -> Hat:
-    """Draw headgear, worn with probability `share`; kind: index into HAT_NAMES, None for one at random."""
+def sample_hat(
+    key: jax.Array,
+    share: jax.Array | float = 1.0,
+    kind: int | jax.Array | None = None,
+    masculine: jax.Array | float = 0.5,
+) -> Hat:
+    """Draw headgear, worn with probability `share`; kind: index into HAT_NAMES, None for one at random.
+
+    masculine: 1 leaves headscarves and sun hats out, 0 doubles them.
+    """
     keys = jax.random.split(key, 5)
     u = jax.random.uniform(keys[0], (6,))
-    drawn = jax.random.choice(keys[1], len(_ROWS), p=jnp.asarray(_ROWS[:, 0] / _ROWS[:, 0].sum()))
+    weights = jnp.asarray(_ROWS[:, 0]) * jnp.where(_FEMININE, 2.0 * (1.0 - masculine) + 1e-6, 1.0)
+    drawn = jax.random.categorical(keys[1], jnp.log(weights))
     index = drawn if kind is None else jnp.asarray(kind, jnp.int32)
     jitter = 1 + 0.25 * (jax.random.uniform(keys[2], (len(_FIELDS),)) - 0.5) * 2
     row = dict(zip(_FIELDS, jnp.asarray(_ROWS)[index] * jitter, strict=True))

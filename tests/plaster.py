@@ -1,4 +1,4 @@
-"""The simplest renderer of captures: the head in plaster before grey. Its truth is as exact as any."""
+"""The simplest renderer of captures, for tests of what is round it: any mesh in plaster before grey."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from flowface_jax.cameras.model import Cameras
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.synthesis.filming import Moment, Renderer, View
+from flowface_jax.synthesis.filming import FilmSettings, Moment, Renderer, View
 from flowface_jax.synthesis.materials.surfaces import triangle_materials
 from flowface_jax.synthesis.rasteriser import interpolate, project, rasterise, vertex_normals, visible_vertices
 from flowface_jax.synthesis.sequences import Motion
@@ -20,8 +20,8 @@ _GROUND = 0.35
 _COLOURS = {Segment.SKIN: 0.75, Segment.LIPS: 0.6, Segment.EYES: 0.95, Segment.TEETH: 0.95, Segment.MOUTH_INTERIOR: 0.4}
 
 
-def make_plaster_renderer(head: HeadModel, motion: Motion, seed: int, accessories: bool) -> Renderer:
-    """A renderer of bare heads; motion, seed and accessories change nothing about it."""
+def make_plaster_renderer(head: HeadModel, motion: Motion, settings: FilmSettings) -> Renderer:
+    """A renderer of bare heads; motion and settings change nothing about it."""
     material, drawn = triangle_materials(head)
     lips = np.asarray(head.regions.get("lips", np.zeros(head.vertex_count, bool)))
     triangles = np.asarray(head.triangles)
