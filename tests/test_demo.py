@@ -11,7 +11,7 @@ from flowface_jax.demo import DemoSettings, results_text, run_demo
 from flowface_jax.errors import InputError
 
 
-def test_the_demo_recovers_the_truth_and_draws_it(tmp_path):
+def test_the_demo_recovers_the_truth_and_draws_it(tmp_path, quick_compilation):
     settings = DemoSettings(frames=12, cameras=3, points=400)
     results = run_demo(tmp_path / "demo", settings)
     assert results["rig"]["vertex_median_mm"] < 1.5

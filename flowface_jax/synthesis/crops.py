@@ -7,6 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from flowface_jax.errors import InputError
 from flowface_jax.heads.model import vertices
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.appearance import Appearance, sample_appearance
@@ -23,6 +24,8 @@ from flowface_jax.synthesis.viewpoints import Viewpoint, crop_camera, sample_vie
 
 REAL_BACKGROUNDS, REAL_SKINS = 0.5, 0.6
 """Shares of crops before a picture of the bank, and with the skin of real people, where there are any."""
+SMALLEST, LARGEST = 16, 4096
+"""Px; sides of a crop."""
 FACE_CENTRE = (0.0, 0.0, 0.06)
 """Metres, in the head's frame: the point that a viewpoint looks at."""
 
@@ -108,7 +111,6 @@ class RealPictures:
     confidence: jax.Array | None = None
 
 
-@functools.partial(jax.jit, static_argnames=("count", "size", "supersampling"))
 def crops(
     assets: RenderAssets,
     seed: jax.Array | int,
@@ -120,8 +122,31 @@ def crops(
 ) -> Picture:
     """Crops first … first + count − 1 of an endless collection: the same seed and index give the same picture.
 
-    Returns a batched `Picture`: images [count,size,size,3] and their truth.
+    size: px, 16 to 4096. Returns a batched `Picture`: images [count,size,size,3] and their truth. Compiled once per
+    count, size and supersampling (a minute or more on a CPU); usable inside jit. Raises InputError for other sizes, and
+    for real skins of another side than the assets'.
     """
+    if not (isinstance(size, int) and SMALLEST <= size <= LARGEST):
+        raise InputError(f"size: expected {SMALLEST} to {LARGEST} px, found {size}")
+    if real is not None and real.albedo is not None and real.albedo.shape[1] != assets.skin.side:
+        raise InputError(
+            f"expected real skins of {assets.skin.side} texels a side, as the assets', found {real.albedo.shape[1]}; "
+            "load the bank with that side"
+        )
+    return _crops(assets, seed, first, count, size, supersampling, real)
+
+
+@functools.partial(jax.jit, static_argnames=("count", "size", "supersampling"))
+def _crops(
+    assets: RenderAssets,
+    seed: jax.Array | int,
+    first: jax.Array | int,
+    count: int,
+    size: int,
+    supersampling: int,
+    real: RealPictures | None,
+) -> Picture:
+    """The pictures of `crops`."""
     indices = jnp.asarray(first, jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
     keys = jax.vmap(lambda index: jax.random.fold_in(random_key(seed), index))(indices)
     sittings = jax.vmap(sample_sitting, in_axes=(0, None))(keys, assets)

@@ -100,6 +100,8 @@ class VideoWriter:
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
         self._container = av.open(f"file:{name}", "w", format="mp4", options=options)
         coder = {"crf": str(self._quality), "preset": "veryfast", "threads": _THREADS, "flags": "+bitexact"}
+        # x264's macroblock tree reads memory that its caller's buffers leave open: the same frames gave other bytes.
+        coder["x264-params"] = "mbtree=0"
         stream = self._container.add_stream("libx264", rate=self._rate, options=coder)
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"

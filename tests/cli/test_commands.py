@@ -153,7 +153,7 @@ def test_cameras_that_do_not_fit_are_refused(alignment_file, tmp_path, capsys):
     assert "exclude each other" in _refused(capsys, *common, "--cameras", three, "--focal", "900")
     assert "above 0" in _refused(capsys, *common, "--focal", "-1")
     assert not (tmp_path / "out").exists()
-    assert main([str(a) for a in (*common, "--cameras", three, "--camera-names", "camera1")]) == 0
+    assert main([str(a) for a in (*common, "--cameras", three, "--camera-names", "camera_01")]) == 0
 
 
 def test_one_focal_length_for_several_views_is_refused_before_the_work(tmp_path, capsys):

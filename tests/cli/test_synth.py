@@ -8,7 +8,7 @@ from flowface_jax.fitting.track import Track
 SMALL = ["synth", "--cameras", "1", "--frames", "2", "--size", "64", "--no-accessories"]
 
 
-def test_synth_writes_a_capture_that_other_commands_read(tmp_path, capsys):
+def test_synth_writes_a_capture_that_other_commands_read(tmp_path, capsys, quick_compilation):
     out = tmp_path / "out"
     assert main([*SMALL, "--moving", "orbit", "--out", str(out), "--quiet"]) == 0
     assert {"camera_00.mp4", "cameras.json", "track.npz", "track.json", "alignment.npz", "capture.json"} <= {
