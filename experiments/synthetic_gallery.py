@@ -2,7 +2,7 @@
 
     python experiments/synthetic_gallery.py crops --head generic --out docs/images/crops_generic.jpg
     python experiments/synthetic_gallery.py relit --tracks output/clips/generic --textures output/textures \
-        --clips CLIPS --names d0 d12 --out docs/images/relit.jpg
+        --clips CLIPS --names d0 d14 --out docs/images/relit.jpg
 
 `relit` takes tracks made by experiments/track_clips.py and textures made by experiments/texture_clips.py. Each row
 shows a frame, the person's texture, and renders of the track's identity with it: nothing else is taken from the video.
@@ -65,7 +65,7 @@ def main() -> None:
     two.add_argument("--tracks", type=Path, required=True)
     two.add_argument("--textures", type=Path, required=True)
     two.add_argument("--clips", type=Path, required=True)
-    two.add_argument("--names", nargs="+", default=["d0", "d12"])
+    two.add_argument("--names", nargs="+", default=["d0", "d14"])
     two.add_argument("--out", type=Path, default=Path("output/relit.jpg"))
     two.set_defaults(run=relit)
     options = parser.parse_args()

@@ -29,7 +29,7 @@ class Part:
 
     vertices: [N,3] m. normals: [N,3] unit. tangents: [N,3] unit direction along hair, 0 elsewhere.
     detail: [N,3] coordinates that the material understands. SKIN: (u, v, 0) of the atlas. EYE: direction from the
-    eyeball's centre in its own frame, z towards the pupil. TEETH and MOUTH: position in the neutral mean head, m.
+    eyeball's centre in its own frame, z towards the pupil. TEETH and MOUTH: see `materials.surfaces.HeadSurface`.
     HAIR and LASH: (0 at the root to 1 at the tip, 0 to 1 across, random number of the lock). CLOTH and FRAME: position
     in the part's own frame, m.
     colour: [N,3] linear reflectance; SKIN and EYE ignore it.
