@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
 import pytest
+
+from flowface_jax.heads.model import HeadModel
+from flowface_jax.heads.source import load_head
 
 
 def _folder() -> Path:
@@ -24,6 +28,12 @@ def _required(relative: str) -> Path:
 def ict_path() -> Path:
     """The ICT-FaceKit light .npz, or skip."""
     return _required("ict_facekit/ict_facekit_light.npz")
+
+
+@functools.lru_cache(maxsize=1)
+def ict_head() -> HeadModel:
+    """The ICT-FaceKit head, bound to the atlas once per process, or skip."""
+    return load_head(ict_path())
 
 
 def ict_folder() -> Path:

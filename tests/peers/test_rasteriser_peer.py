@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from flowface_jax.heads.generic import generic_head
-from flowface_jax.heads.source import load_head
 from flowface_jax.synthesis.rasteriser import project, rasterise
-from tests.shared_data import ict_path
+from tests.shared_data import ict_head
 
 pytest.importorskip("embreex", reason="embreex is not installed: pip install flowface-jax[peers]")
 from embreex.mesh_construction import TriangleMesh  # noqa: E402
@@ -21,7 +20,7 @@ EDGE_PX = 0.02
 @pytest.mark.parametrize("yaw", [0.0, 0.7, 1.6])
 @pytest.mark.parametrize("name", ["generic", "ict"])
 def test_the_same_triangle_is_seen_away_from_edges(name, yaw):
-    head = generic_head() if name == "generic" else load_head(ict_path())
+    head = generic_head() if name == "generic" else ict_head()
     turn = np.asarray([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     vertices = np.float32(np.asarray(head.template) @ turn.T * [1, -1, -1] + [0, 0, 0.7])
     triangles = np.asarray(head.triangles, np.int32)

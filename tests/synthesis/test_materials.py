@@ -9,7 +9,6 @@ import pytest
 
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.heads.source import load_head
 from flowface_jax.synthesis.materials.evaluation import evaluate_materials
 from flowface_jax.synthesis.materials.eyeballs import LIMBUS_ANGLE, fit_sphere
 from flowface_jax.synthesis.materials.eyes import sample_eyes
@@ -19,12 +18,12 @@ from flowface_jax.synthesis.materials.surfaces import make_head_surface, triangl
 from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.scene import Finish, Material, Surface
 from flowface_jax.synthesis.skin.texture import SkinTexture
-from tests.shared_data import ict_path
+from tests.shared_data import ict_head
 
 
 @pytest.fixture(scope="module", params=["generic", "ict"])
 def head(request: pytest.FixtureRequest) -> HeadModel:
-    return generic_head() if request.param == "generic" else load_head(str(ict_path()))
+    return generic_head() if request.param == "generic" else ict_head()
 
 
 COUNT = 4

@@ -10,21 +10,20 @@ import pytest
 from flowface_jax.errors import InputError
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.heads.source import load_head
 from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.skin.assets import SkinAssets, make_skin_assets
 from flowface_jax.synthesis.skin.parameters import SkinParameters, sample_skin
 from flowface_jax.synthesis.skin.pigments import nearest_skin, skin_colour
 from flowface_jax.synthesis.skin.real import mix_real_texture
 from flowface_jax.synthesis.skin.texture import SkinTexture, build_skin_texture
-from tests.shared_data import ict_path
+from tests.shared_data import ict_head
 
 SIDE, COUNT = 128, 6
 
 
 @pytest.fixture(scope="module", params=["generic", "ict"])
 def worn(request: pytest.FixtureRequest) -> tuple[HeadModel, SkinAssets]:
-    head = generic_head() if request.param == "generic" else load_head(str(ict_path()))
+    head = generic_head() if request.param == "generic" else ict_head()
     return head, make_skin_assets(head, SIDE)
 
 

@@ -12,12 +12,11 @@ from scipy.spatial.transform import Rotation
 
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import vertices
-from flowface_jax.heads.source import load_head
 from flowface_jax.synthesis.materials.surfaces import triangle_materials
 from flowface_jax.synthesis.rasteriser import interpolate, project, rasterise, vertex_normals
 from flowface_jax.synthesis.scene import Material
 from flowface_jax.synthesis.truth import Segment, describe, image_flow, make_dense_grid, triangle_segments
-from tests.shared_data import ict_path
+from tests.shared_data import ict_head
 
 SIZE = 256
 FOCAL, CENTRE = jnp.float32(1000.0), jnp.asarray([128.0, 128.0])
@@ -37,7 +36,7 @@ class Scene:
 
 @pytest.fixture(scope="module", params=["generic", "ict"])
 def scene(request):
-    head = generic_head() if request.param == "generic" else load_head(ict_path())
+    head = generic_head() if request.param == "generic" else ict_head()
     random = np.random.default_rng(3)
     identity = jnp.asarray(random.normal(size=head.identity_size), jnp.float32)
     expression = np.zeros(head.expression_size, np.float32)
