@@ -25,6 +25,7 @@ Detail = Literal["training", "fine"]
 @pytree_dataclass
 class RenderAssets:
     """head: the head model. surface: its drawable mesh. segments: [T] int32 `truth.Segment` of the surface's triangles.
+    drawn: [V] bool, the head's vertices that the surface copies.
     openness, skin, hair, wearables, people: what those packages measured on the head. dense: texels of the dense map.
     grows_lashes: whether lashes must be made, because the head has none of its own.
     """
@@ -32,6 +33,7 @@ class RenderAssets:
     head: HeadModel
     surface: HeadSurface
     segments: jax.Array
+    drawn: jax.Array
     openness: OcclusionAssets
     skin: SkinAssets
     hair: HairAssets
@@ -55,10 +57,13 @@ def make_render_assets(
     segments = triangle_segments(
         np.asarray(surface.material), np.asarray(surface.triangles), lips[np.asarray(surface.vertex_ids)]
     )
+    drawn = np.zeros(head.vertex_count, bool)
+    drawn[np.asarray(surface.vertex_ids)] = True
     return RenderAssets(
         head=head,
         surface=surface,
         segments=jnp.asarray(segments),
+        drawn=jnp.asarray(drawn),
         openness=make_occlusion_assets(head),
         skin=make_skin_assets(head, texture_side),
         hair=make_hair_assets(head, detail),

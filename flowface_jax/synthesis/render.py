@@ -140,6 +140,7 @@ def _truth(
         occluded,
         veiled,
         assets.head.regions["face"],
+        assets.drawn,
         shot.focal,
         shot.principal_point,
         shot.rotation,

@@ -156,6 +156,7 @@ def describe(
     occluded: jax.Array,
     veiled: jax.Array,
     face: jax.Array,
+    drawn: jax.Array,
     focal: jax.Array,
     principal_point: jax.Array,
     rotation: jax.Array,
@@ -166,6 +167,7 @@ def describe(
     points: [V,3] m, the head's vertices in the camera's frame. fragments: of the whole scene, whose vertices lie at
     scene_pixels [N,2] px and scene_depth [N] m and have normals [N,3], and whose triangles [T,3] have `segments` [T].
     occluded: [H,W] share of the pixel that an occluder hides. veiled: [H,W] bool, behind a dark lens. face: [V] bool.
+    drawn: [V] bool, the head's vertices that belong to a drawn triangle; others are never visible.
     """
     dense_points = dense.points.of(points)
     pixels, depth = project(points, focal, principal_point)
@@ -184,7 +186,7 @@ def describe(
     return Truth(
         vertices=pixels,
         vertex_depth=points[:, 2],
-        visible=seen_points(pixels, depth),
+        visible=seen_points(pixels, depth) & drawn,
         dense=dense_pixels.reshape(*side, 2),
         dense_visible=seen_points(dense_pixels, dense_depth).reshape(side) & (dense.weight > 0),
         dense_weight=dense.weight,

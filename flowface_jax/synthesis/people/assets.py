@@ -78,7 +78,6 @@ class PeopleAssets:
     eye_distance: jax.Array
     neck: jax.Array
     identity_spread: jax.Array
-    combination_names: tuple[str, ...] = static_field()
     viseme_names: tuple[str, ...] = static_field()
     statistical: bool = static_field()
 
@@ -134,7 +133,6 @@ def make_people_assets(head: HeadModel) -> PeopleAssets:
         partner=jnp.asarray(_partners(names), jnp.int32),
         lids=_opening(head, UPPER_LIDS, LOWER_LIDS),
         lips=_opening(head, (UPPER_LIP,), (LOWER_LIP,)),
-        combination_names=combinations[0],
         viseme_names=visemes[0],
         statistical=statistical,
     )
