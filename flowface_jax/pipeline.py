@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from flowface_jax.aligners import ALIGNERS, FrameSource, align, open_frames
+from flowface_jax.aligners import FrameSource, align, check_aligner, open_frames, weights_file
+from flowface_jax.aligners.identity import IdentityNetwork, check_topology, load_mica, predict_neutral
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cameras import Calibration, Cameras, make_cameras, undistort_maps
 from flowface_jax.cameras import undistort_image as undistort_frame
@@ -24,7 +25,7 @@ from flowface_jax.fitting.fit import fit
 from flowface_jax.fitting.track import ARRAYS, RECORD, Track
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.reporting import Reporter, SilentReporter
-from flowface_jax.storage import read_json, read_npz, write_json
+from flowface_jax.storage import read_json, read_npz, require_file, write_json
 from flowface_jax.viewing.track_overlay import write_overlay
 
 ALIGNMENT_FILE = "alignment.npz"
@@ -99,35 +100,47 @@ def track(
     existing: Existing = "refuse",
     reporter: Reporter | None = None,
     frame_rate: float | None = None,
+    mica: str | os.PathLike[str] | None = None,
+    detector: str = "mediapipe",
 ) -> Track:
     """Track the face in one video (or image, or folder of images) per camera, and write everything into `out`.
 
-    Writes alignment.npz, track.npz, track.json, cameras.json and overlay.mp4. existing: what to do with a folder in
-    use; "resume" takes up a job that was killed and ends with the same result. frame_rate: 1/s, where folders of images
-    are the frames of a film; without it they are photographs of one person, without motion between them.
+    Writes alignment.npz, track.npz, track.json, cameras.json and overlay.mp4. aligner: "mediapipe", or the path of a
+    trained network's weights, which works with a detector: "mediapipe", or the path of S3FD's weights. existing: what
+    to do with a folder in use; "resume" takes up a job that was killed and ends with the same result. frame_rate: 1/s,
+    where folders of images are the frames of a film; without it they are photographs of one person, without motion
+    between them. mica: weights that predict the neutral head of a FLAME head from the frames, instead of a
+    `neutral_template`.
     Raises InputError for unusable input; then nothing that was there before has been touched.
     """
     reporter, cameras = reporter or SilentReporter(), cameras or CameraChoice()
     if not inputs:
         raise InputError("expected at least one video or image, found none")
-    if aligner not in ALIGNERS:
-        raise InputError(f"unknown aligner '{aligner}'; known: {', '.join(sorted(ALIGNERS))}")
+    check_aligner(aligner, detector)
     sources = [open_frames(path, frame_rate) for path in inputs]
     _check_views(sources, cameras)
     request = _request(inputs, head, aligner, cameras, face, config, neutral_template)
     request["frame_rate"] = frame_rate
+    request |= _aligner_checksums(aligner, detector)
+    request["mica"] = _mica_checksum(mica, head, neutral_template)
     # Refuse before the minutes of aligning, but create nothing before the input has proved sound.
     check_folder(out, existing, request)
+    identity_network = None if mica is None else load_mica(mica)
     resumed = Path(out) / ALIGNMENT_FILE
     started = time.perf_counter()
     if existing == "resume" and resumed.is_file():
         alignment = Alignment.load(resumed)
     else:
-        alignment = _align(sources, aligner, cameras, face, reporter)
+        alignment = _align(sources, aligner, detector, head, cameras, face, reporter)
     aligned = time.perf_counter() - started
     folder = prepare_folder(out, existing, request)
     alignment.save(folder / ALIGNMENT_FILE)
-    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, {"align_s": aligned})
+    timings = {"align_s": aligned}
+    if identity_network is not None:
+        started = time.perf_counter()
+        neutral_template = _predict_neutral(identity_network, sources, alignment, head, cameras, reporter)
+        timings["neutral_s"] = time.perf_counter() - started
+    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, timings)
     result.save(folder)
     result.cameras.save(folder / CAMERAS_FILE)
     if overlay:
@@ -182,7 +195,13 @@ def draw(
 
 
 def _align(
-    sources: Sequence[FrameSource], aligner: str, cameras: CameraChoice, face: int, reporter: Reporter
+    sources: Sequence[FrameSource],
+    aligner: str,
+    detector: str,
+    head: HeadModel,
+    cameras: CameraChoice,
+    face: int,
+    reporter: Reporter,
 ) -> Alignment:
     counts = [source.info.frame_count for source in sources]
     bar = reporter.bar("align", None if None in counts else sum(c for c in counts if c), "frames")
@@ -194,12 +213,28 @@ def _align(
             for c in range(calibration.cameras.count)
         ]
     try:
-        alignment = align(aligner, sources, face, lambda done, _: bar.advance_to(done), undistort)
+        report = lambda done, _: bar.advance_to(done)
+        alignment = align(aligner, sources, face, report, undistort, head=head, detector=detector)
     finally:
         bar.close()
     if calibration is None:
         return alignment
     return dataclasses.replace(alignment, camera_names=calibration.cameras.names)
+
+
+def _predict_neutral(
+    network: IdentityNetwork,
+    sources: Sequence[FrameSource],
+    alignment: Alignment,
+    head: HeadModel,
+    cameras: CameraChoice,
+    reporter: Reporter,
+) -> np.ndarray:
+    bar = reporter.bar("identity", int(alignment.valid.sum()), "frames")
+    try:
+        return predict_neutral(sources, alignment, network, head, _undistort_frames(cameras), bar.advance_to)
+    finally:
+        bar.close()
 
 
 def _undistort_frames(cameras: CameraChoice) -> list[Callable[[np.ndarray], np.ndarray] | None] | None:
@@ -252,7 +287,7 @@ def _request(
     return {
         "inputs": [{"name": Path(path).name, "bytes": _bytes_of(Path(path))} for path in inputs],
         "head": head.name,
-        "aligner": aligner,
+        "aligner": Path(aligner).name,
         "cameras": None
         if known is None
         else {"names": list(known.names), "focal_px": np.asarray(known.focal).tolist()},
@@ -261,6 +296,33 @@ def _request(
         "face": face,
         "settings": json.loads(json.dumps(dataclasses.asdict(config or FitConfig()))),
     }
+
+
+def _mica_checksum(
+    mica: str | os.PathLike[str] | None, head: HeadModel, neutral_template: np.ndarray | None
+) -> str | None:
+    """SHA-256 of MICA's weights. Raises InputError where they are absent or of no use for the job."""
+    if mica is None:
+        return None
+    if neutral_template is not None:
+        raise InputError("a neutral head is given, so MICA's is not needed; use either --neutral or --mica")
+    check_topology(head)
+    return _checksum(mica, "MICA's converted weights")
+
+
+def _aligner_checksums(aligner: str, detector: str) -> dict[str, str | None]:
+    """Which weights an alignment is made with: SHA-256 of the network's, and of the detector's or its name."""
+    network, faces = weights_file(aligner), weights_file(detector)
+    return {
+        "aligner_weights": None if network is None else _checksum(network, "a trained network"),
+        "detector": None if network is None else detector if faces is None else _checksum(faces, "S3FD's weights"),
+    }
+
+
+def _checksum(path: str | os.PathLike[str], kind: str) -> str:
+    """SHA-256 of a file. Raises InputError where it is absent."""
+    with require_file(path, kind).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _bytes_of(path: Path) -> int:

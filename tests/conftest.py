@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import pytest
+
+# Tests leave nothing in the user's home; commands that they start in processes of their own inherit this.
+os.environ["FLOWFACE_COMPILATION_CACHE"] = "off"
 
 _SWITCH = "jax_disable_most_optimizations"
 

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "flowface_jax"
 
 LAYERS = [
-    {"errors", "conventions", "storage", "pytrees", "reporting"},
-    {"assets"},
+    {"errors", "conventions", "storage", "pytrees", "reporting", "compilation"},
+    {"assets", "foreign"},
     {"heads", "cameras"},
     {"alignment"},
     {"network"},

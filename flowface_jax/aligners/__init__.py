@@ -4,8 +4,10 @@ from flowface_jax.aligners.faces import FaceTrack, choose_face, link_faces
 from flowface_jax.aligners.frames import Frame, FrameSource, SourceInfo
 from flowface_jax.aligners.images import open_images, read_image
 from flowface_jax.aligners.mediapipe import align_mediapipe
+from flowface_jax.aligners.network import align_network
 from flowface_jax.aligners.noise import estimate_std
-from flowface_jax.aligners.registry import ALIGNERS, align
+from flowface_jax.aligners.prediction import NetworkPredictor, load_predictor
+from flowface_jax.aligners.registry import ALIGNERS, align, check_aligner, load_detector, weights_file
 from flowface_jax.aligners.video import VideoFile, open_frames
 
 __all__ = [
@@ -13,14 +15,20 @@ __all__ = [
     "FaceTrack",
     "Frame",
     "FrameSource",
+    "NetworkPredictor",
     "SourceInfo",
     "VideoFile",
     "align",
     "align_mediapipe",
+    "align_network",
+    "check_aligner",
     "choose_face",
     "estimate_std",
     "link_faces",
+    "load_detector",
+    "load_predictor",
     "open_frames",
     "open_images",
     "read_image",
+    "weights_file",
 ]

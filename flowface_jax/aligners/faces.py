@@ -59,15 +59,20 @@ def link_faces(boxes: Sequence[np.ndarray], minimum_overlap: float = 0.3) -> lis
 
 def choose_face(tracks: Sequence[FaceTrack], face: int, name: str) -> FaceTrack:
     """The track of rank `face` (1 is the largest). Raises InputError, naming the source, if there are fewer faces."""
+    check_rank(face, len(tracks), name)
+    return tracks[face - 1]
+
+
+def check_rank(face: int, count: int | None = None, name: str = "") -> None:
+    """Raise InputError unless there can be a face of that rank: 1 or more, and of `count` faces that `name` shows."""
     if face < 1:
         raise InputError(f"face: expected a rank of 1 (the largest) or more, found {face}")
-    if not tracks:
+    if count == 0:
         raise InputError(
             f"no face was found in any frame of {name}; check that the face is visible, upright and in focus"
         )
-    if face > len(tracks):
-        raise InputError(f"face {face} was asked for, but {name} shows only {len(tracks)}; choose 1 to {len(tracks)}")
-    return tracks[face - 1]
+    if count is not None and face > count:
+        raise InputError(f"face {face} was asked for, but {name} shows only {count}; choose 1 to {count}")
 
 
 def boxes_of_points(points: np.ndarray) -> np.ndarray:
@@ -90,7 +95,7 @@ def _match(last_boxes: list[np.ndarray], ages: np.ndarray, found: np.ndarray, mi
         return {}
     search = np.minimum(1 + SEARCH_GROWTH * (ages - 1), LARGEST_SEARCH)
     scores = np.stack(
-        [overlap(_enlarged(box[None], s), _enlarged(found, s))[0] for box, s in zip(last_boxes, search, strict=True)]
+        [overlap(enlarged(box[None], s), enlarged(found, s))[0] for box, s in zip(last_boxes, search, strict=True)]
     )
     # A face seen a frame ago wins over one that left long ago near the same place.
     order = sorted(np.ndindex(scores.shape), key=lambda pair: (search[pair[0]], -scores[pair]))
@@ -101,7 +106,8 @@ def _match(last_boxes: list[np.ndarray], ages: np.ndarray, found: np.ndarray, mi
     return matched
 
 
-def _enlarged(boxes: np.ndarray, factor: float) -> np.ndarray:
+def enlarged(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes [N,4] with the same centres and `factor` times the sides."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * factor
     return np.concatenate([centre - half, centre + half], axis=1)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from flowface_jax.aligners.assembly import (
+    Observed,
+    Progress,
+    Undistort,
+    assemble,
+    expected_frames,
+    is_static,
+    open_all,
+)
+from flowface_jax.aligners.detection import Detector, check_image, touching
 from flowface_jax.aligners.faces import boxes_of_points, choose_face, link_faces
 from flowface_jax.aligners.frames import FrameSource
 from flowface_jax.aligners.noise import MEDIAPIPE_POINTS, estimate_std, mediapipe_groups
-from flowface_jax.aligners.video import open_frames
-from flowface_jax.alignment.alignment import Alignment, make_alignment
-from flowface_jax.errors import InputError, MissingDependencyError
-
-logger = logging.getLogger(__name__)
+from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.errors import MissingDependencyError
 
 MAXIMUM_FACES = 5
 MINIMUM_CONFIDENCE = 0.5
@@ -35,9 +41,6 @@ half pixel added, a picture and its mirror image still disagree by twice 0.0014 
 alike: a fifth of a pixel of the crop that its network sees. Mirroring tells of x only; the crop treats both axes alike,
 so y is taken to have the same.
 """
-
-Undistort = Callable[[np.ndarray], np.ndarray]
-Progress = Callable[[int, int | None], None]
 
 
 def align_mediapipe(
@@ -61,10 +64,8 @@ def align_mediapipe(
     logged. Frames that show no such face are invalid. Raises InputError where a source cannot be read or shows no face,
     and MissingDependencyError where MediaPipe is not installed.
     """
-    opened = _open_all(sources, undistort, frame_rate)
-    _warn_of_rates(opened)
-    totals = [source.info.frame_count for source in opened]
-    expected = None if None in totals else sum(totals)  # type: ignore[arg-type]
+    opened = open_all(sources, undistort, frame_rate)
+    expected = expected_frames(opened)
     cameras = []
     times: list[float] = []
     done = 0
@@ -82,10 +83,9 @@ def align_mediapipe(
         points = np.full((len(detections), MEDIAPIPE_POINTS, 3), np.nan, np.float32)
         for frame, index in zip(track.frames, track.detections, strict=True):
             points[frame] = detections[frame][index]
-        cameras.append(points)
+        cameras.append(_observed(points, source.info.size, moving=not is_static(source, static)))
         times = max(times, camera_times, key=len)
-    moving = [not _is_static(source, static) for source in opened]
-    return _assemble(opened, cameras, times, undistort or [None] * len(opened), moving)
+    return assemble(opened, cameras, times, undistort, "mediapipe", f"mediapipe {_version()} face mesh")
 
 
 def detect_faces(source: FrameSource, static: bool | None = None) -> Iterator[tuple[float, np.ndarray]]:
@@ -94,21 +94,38 @@ def detect_faces(source: FrameSource, static: bool | None = None) -> Iterator[tu
     z, in the same unit, grows away from the camera and is zero near the head's centre. static: as in
     `align_mediapipe`. Raises MissingDependencyError without MediaPipe.
     """
-    width, height = source.info.size
-    mesh = _face_mesh(_is_static(source, static))
+    mesh = _face_mesh(is_static(source, static))
     try:
         for frame in source:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*GetPrototype", category=UserWarning)
-                found = mesh.process(frame.image).multi_face_landmarks or []
-            fractions = np.asarray([[(p.x, p.y, p.z) for p in one.landmark] for one in found], np.float32)
-            yield frame.time_s, _to_pixels(fractions.reshape(-1, MEDIAPIPE_POINTS, 3), width, height)
+            yield frame.time_s, _landmarks(mesh, frame.image)
     finally:
         mesh.close()
 
 
-def _is_static(source: FrameSource, static: bool | None) -> bool:
-    return not source.info.is_video if static is None else static
+def mediapipe_detector() -> Detector:
+    """Boxes around MediaPipe's landmarks, each picture on its own, as a `Detector`; it states no scores, so all are 1.
+
+    Raises MissingDependencyError without MediaPipe.
+    """
+    mesh = _face_mesh(static=True)
+
+    def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        check_image(image)
+        boxes = boxes_of_points(_landmarks(mesh, image)).astype(np.float64)
+        boxes = boxes[touching(boxes, image.shape[1], image.shape[0])]
+        return boxes, np.ones(len(boxes))
+
+    return detect
+
+
+def _landmarks(mesh: Any, image: np.ndarray) -> np.ndarray:
+    """Landmarks [N,478,3] px of the faces in a picture [H,W,3]."""
+    height, width = image.shape[:2]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*GetPrototype", category=UserWarning)
+        found = mesh.process(image).multi_face_landmarks or []
+    fractions = np.asarray([[(p.x, p.y, p.z) for p in one.landmark] for one in found], np.float32)
+    return _to_pixels(fractions.reshape(-1, MEDIAPIPE_POINTS, 3), width, height)
 
 
 def _to_pixels(fractions: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -119,72 +136,12 @@ def _to_pixels(fractions: np.ndarray, width: int, height: int) -> np.ndarray:
     return points
 
 
-def _open_all(
-    sources: Sequence[str | os.PathLike[str] | FrameSource],
-    undistort: Sequence[Undistort | None] | None,
-    frame_rate: float | None,
-) -> list[FrameSource]:
-    if isinstance(sources, str | os.PathLike):
-        sources = [sources]
-    if not sources:
-        raise InputError("expected at least one video, image or folder of images, found none")
-    if undistort is not None and len(undistort) != len(sources):
-        raise InputError(
-            f"undistort: expected one entry for each of the {len(sources)} cameras, found {len(undistort)}"
-        )
-    return [source if isinstance(source, FrameSource) else open_frames(source, frame_rate) for source in sources]
-
-
-def _warn_of_rates(sources: Sequence[FrameSource]) -> None:
-    rates = [source.info.frame_rate for source in sources]
-    if max(rates) > 1.01 * min(rates):
-        stated = ", ".join(f"{source.info.name} {source.info.frame_rate:.3g}" for source in sources)
-        logger.warning("frames are paired by their number, but the cameras differ in frames per second: %s", stated)
-
-
-def _assemble(
-    sources: Sequence[FrameSource],
-    cameras: Sequence[np.ndarray],
-    times: list[float],
-    undistort: Sequence[Undistort | None],
-    moving: Sequence[bool],
-) -> Alignment:
-    """The alignment from each camera's landmarks [F_c,478,3], NaN where its face was not seen."""
-    frames = len(times)
-    mean = np.full((len(cameras), frames, MEDIAPIPE_POINTS, 2), np.nan)
-    std = np.full(mean.shape[:3], np.inf)
-    valid = np.zeros(mean.shape[:2], bool)
-    for c, (source, points, straighten, follow) in enumerate(zip(sources, cameras, undistort, moving, strict=True)):
-        length = len(points)
-        if length < frames:
-            logger.warning(
-                "%s has %d frames, the longest source %d; it is invalid after its end", source.info.name, length, frames
-            )
-        valid[c, :length] = np.isfinite(points[:, 0, 0])
-        std[c, :length] = estimate_std(points, valid[c, :length], mediapipe_groups(), source.info.size, follow)
-        mean[c, :length] = points[..., :2]
-        if straighten is not None:
-            seen = mean[c, valid[c]]
-            mean[c, valid[c]] = np.asarray(straighten(seen.reshape(-1, 2))).reshape(seen.shape)
+def _observed(points: np.ndarray, size: tuple[int, int], moving: bool) -> Observed:
+    """What one camera's landmarks [F,478,3] tell, NaN where its face was not seen."""
+    valid = np.isfinite(points[:, 0, 0])
+    std = estimate_std(points, valid, mediapipe_groups(), size, moving)
     # A face wholly outside the image has no observed point left.
-    valid &= np.isfinite(std).any(-1)
-    return make_alignment(
-        mean=mean,
-        std=std,
-        valid=valid,
-        image_size=np.asarray([source.info.size for source in sources]),
-        point_set="mediapipe",
-        frame_times=np.asarray(times),
-        frame_ids=np.arange(frames),
-        camera_names=_camera_names(sources),
-        source=f"mediapipe {_version()} face mesh",
-    )
-
-
-def _camera_names(sources: Sequence[FrameSource]) -> list[str]:
-    """File names without their ending, numbered where they are not unique."""
-    names = [os.path.splitext(source.info.name)[0] for source in sources]
-    return names if len(set(names)) == len(names) else [f"{name}_{c}" for c, name in enumerate(names)]
+    return Observed(points[..., :2], std, valid & np.isfinite(std).any(-1))
 
 
 def _face_mesh(static: bool) -> Any:

@@ -1,15 +1,24 @@
-"""The aligners by name, as the command line and configuration files choose them."""
+"""The aligners and detectors by name or weights file, as the command line and configuration files choose them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
+from flowface_jax.aligners.assembly import Progress, Undistort
+from flowface_jax.aligners.detection import Detector
+from flowface_jax.aligners.face_detector import load_face_detector
 from flowface_jax.aligners.frames import FrameSource
-from flowface_jax.aligners.mediapipe import Progress, Undistort, align_mediapipe
+from flowface_jax.aligners.mediapipe import align_mediapipe, mediapipe_detector
+from flowface_jax.aligners.network import align_network
+from flowface_jax.aligners.prediction import load_predictor
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.errors import InputError
+from flowface_jax.heads.model import HeadModel
+
+WEIGHTS_SUFFIX: Final = ".safetensors"
 
 
 class Aligner(Protocol):
@@ -27,6 +36,10 @@ class Aligner(Protocol):
 
 
 ALIGNERS: Final[dict[str, Aligner]] = {"mediapipe": align_mediapipe}
+"""Those that need no weights file; any other aligner is a network, named by its file."""
+
+DETECTORS: Final = ("mediapipe",)
+"""Those that need no weights file; any other detector is S3FD, named by its file."""
 
 
 def align(
@@ -37,8 +50,48 @@ def align(
     undistort: Sequence[Undistort | None] | None = None,
     static: bool | None = None,
     frame_rate: float | None = None,
+    head: HeadModel | None = None,
+    detector: str = "mediapipe",
 ) -> Alignment:
-    """The alignment that the named aligner makes of the sources. Raises InputError for a name that is not known."""
-    if name not in ALIGNERS:
-        raise InputError(f"unknown aligner '{name}'; choose one of: {', '.join(sorted(ALIGNERS))}")
-    return ALIGNERS[name](sources, face, progress, undistort, static, frame_rate)
+    """The alignment that an aligner makes of the sources.
+
+    name: one of `ALIGNERS`, or the path of a network's weights (.safetensors), which needs the `head` whose vertices it
+    is to find and a `detector`: one of `DETECTORS`, or the path of S3FD's weights. Raises InputError for a name that is
+    not known, weights of another kind, or a head that does not fit.
+    """
+    check_aligner(name, detector)
+    if name in ALIGNERS:
+        return ALIGNERS[name](sources, face, progress, undistort, static, frame_rate)
+    if head is None:
+        raise InputError("a network finds the vertices of a head model, found none; pass `head`")
+    predictor = load_predictor(name, head)
+    return align_network(
+        sources, predictor, head, load_detector(detector), face, progress, undistort, static, frame_rate
+    )
+
+
+def load_detector(name: str) -> Detector:
+    """The detector of a name (`DETECTORS`) or of S3FD's converted weights. Raises InputError for anything else."""
+    if name == "mediapipe":
+        return mediapipe_detector()
+    return load_face_detector(name)
+
+
+def check_aligner(name: str, detector: str = "mediapipe") -> None:
+    """Raise InputError unless aligner and detector are known names or files, and the aligner uses the detector."""
+    _check_known("aligner", name, tuple(sorted(ALIGNERS)), "a trained network")
+    _check_known("detector", detector, DETECTORS, "S3FD's converted weights")
+    if name in ALIGNERS and detector != "mediapipe":
+        raise InputError(f"the aligner '{name}' detects faces by itself; a detector is for networks: leave it out")
+
+
+def weights_file(name: str) -> Path | None:
+    """The file that an aligner or detector is named by, None for those that need none."""
+    return None if name in ALIGNERS or name in DETECTORS else Path(name)
+
+
+def _check_known(kind: str, name: str, known: tuple[str, ...], otherwise: str) -> None:
+    if name not in known and Path(name).suffix != WEIGHTS_SUFFIX and not Path(name).is_file():
+        raise InputError(
+            f"unknown {kind} '{name}'; choose one of: {', '.join(known)}, or the path of {otherwise} ({WEIGHTS_SUFFIX})"
+        )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flowface_jax.cli import convert, demo, doctor, download, fit, synth, texture, track
+from flowface_jax.compilation import keep_compilations
 from flowface_jax.errors import FlowfaceError
 
 COMMANDS = {
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Libraries' own notices (no TPU found, and the like) say nothing that the user of a command can act on.
     for noisy in ("jax", "absl", "orbax"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    keep_compilations()
     try:
         options.run(options)
     except FlowfaceError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from flowface_jax.aligners import ALIGNERS
 from flowface_jax.cli import common
 from flowface_jax.cli.summary import track_summary
 from flowface_jax.heads.source import load_head
@@ -15,10 +14,24 @@ from flowface_jax.pipeline import read_neutral, track
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `flowface track`."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="video, image, or folder of images; one per camera")
-    parser.add_argument("--aligner", default="mediapipe", choices=sorted(ALIGNERS), help="what finds the face's points")
+    parser.add_argument(
+        "--aligner",
+        default="mediapipe",
+        metavar="mediapipe|FILE",
+        help="what finds the face's points: MediaPipe, or a trained network (.safetensors)",
+    )
+    parser.add_argument(
+        "--detector",
+        default="mediapipe",
+        metavar="mediapipe|FILE",
+        help="what finds the face for a trained network: MediaPipe, or S3FD's converted weights (.safetensors)",
+    )
     parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 = the largest")
     parser.add_argument(
         "--frame-rate", type=float, default=None, metavar="FPS", help="folders of images are films of this rate"
+    )
+    parser.add_argument(
+        "--mica", default=None, metavar="FILE", help="converted MICA weights: predict --neutral from the frames (FLAME)"
     )
     parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
     common.add_fit_arguments(parser)
@@ -41,6 +54,8 @@ def run(options: argparse.Namespace) -> None:
         existing=common.existing(options),
         reporter=common.reporter(options),
         frame_rate=options.frame_rate,
+        mica=options.mica,
+        detector=options.detector,
     )
     if not options.quiet:
         sys.stdout.write(track_summary(result, options.out))

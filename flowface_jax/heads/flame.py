@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from flowface_jax.errors import InputError, MissingAssetError
+from flowface_jax.foreign.safe_pickle import read_npz_objects, read_pickle
 from flowface_jax.heads.assembly import HeadParts, assemble, no_points
 from flowface_jax.heads.flame_landmarks import contour_and_static, mediapipe_points
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.heads.safe_pickle import read_npz_objects, read_pickle
 from flowface_jax.storage import require_file
 
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")

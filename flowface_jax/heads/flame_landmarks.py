@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from flowface_jax.errors import InputError, MissingAssetError
+from flowface_jax.foreign.safe_pickle import read_npy, read_npz_objects, read_pickle
 from flowface_jax.heads.assembly import MEDIAPIPE_COUNT, surface_points
 from flowface_jax.heads.model import SurfacePoints
-from flowface_jax.heads.safe_pickle import read_npy, read_npz_objects, read_pickle
 
 DYNAMIC_FILE = "flame_dynamic_embedding.npy"
 _CONTOUR, _STATIC = 17, 51

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flowface_jax.foreign.safe_pickle import read_npy, read_pickle
 from flowface_jax.heads.flame import load_flame
 from flowface_jax.heads.model import vertices
-from flowface_jax.heads.safe_pickle import read_npy, read_pickle
 from tests.heads import flame_files
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install flowface-jax[peers]")

@@ -134,55 +134,78 @@ class Chumpy(Record):
         )
 
 
+class Dictionary(dict):
+    """collections.OrderedDict; what PyTorch hangs on it besides its entries (format versions) is passed over."""
+
+    def __setstate__(self, state: Any) -> None:
+        return
+
+
+class Opaque(Record):
+    """Something that is no array and not needed: it resolves to None."""
+
+    def resolved(self, resolve: Callable[[Any], Any]) -> None:
+        return None
+
+
 class Storage(Record):
-    """The numbers behind PyTorch tensors: arguments are one flat array."""
+    """The numbers behind PyTorch tensors: the first argument is one flat array."""
 
     def resolved(self, resolve: Callable[[Any], Any]) -> np.ndarray:
         return self.arguments[0]
 
 
 class Tensor(Record):
-    """A PyTorch tensor: arguments are (storage, offset, size, stride, ...)."""
+    """A PyTorch tensor: arguments are (storage, offset, size, stride[, dtype]); resolved to a read-only view."""
 
     def resolved(self, resolve: Callable[[Any], Any]) -> np.ndarray:
         storage, offset, size, stride = self.arguments[:4]
         if not isinstance(storage, Storage):
             raise UnreadableError("a PyTorch tensor without its numbers; convert it once to a NumPy array")
         flat = resolve(storage)
+        if len(self.arguments) > 4:
+            flat = flat.view(self.arguments[4])
         size, stride = _shape(size), _shape(stride)
-        if math.prod(size) > max(flat.size, 1) or len(size) != len(stride):
+        (offset,) = _shape(offset)
+        count = math.prod(size)
+        if len(size) != len(stride) or count > max(flat.size, 1):
             raise UnreadableError("a PyTorch tensor larger than its storage")
-        index = np.full((), int(offset), np.int64)
-        for length, step in zip(size, stride, strict=True):
-            index = index[..., None] + np.arange(length) * step
-        if index.size and not (0 <= index.min() and index.max() < flat.size):
+        if count == 0:
+            return np.empty(size, flat.dtype)
+        last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+        if last >= flat.size:
             raise UnreadableError("a PyTorch tensor that reaches outside its storage")
-        return flat[index]
+        steps = [step * flat.itemsize for step in stride]
+        return np.lib.stride_tricks.as_strided(flat[offset:], size, steps, writeable=False)
 
 
 def resolve(value: Any) -> Any:
     """Replace every record inside dicts, lists and tuples by the array it stands for. Raises UnreadableError."""
-    done: dict[int, Any] = {}
-    open_records: set[int] = set()
+    # What is shared is resolved once: nested sharing would double the work at every level. Items are kept beside their
+    # results, so that no id is given out twice.
+    done: dict[int, tuple[Any, Any]] = {}
+    open_items: set[int] = set()
 
     def visit(item: Any) -> Any:
-        if isinstance(item, Record):
-            if id(item) in open_records:
-                raise UnreadableError("an array that contains itself")
-            if id(item) not in done:
-                open_records.add(id(item))
-                done[id(item)] = item.resolved(visit)
-                open_records.discard(id(item))
-            return done[id(item)]
-        if isinstance(item, dict):
-            return {visit(key): visit(entry) for key, entry in item.items()}
-        if isinstance(item, list):
-            return [visit(entry) for entry in item]
-        if isinstance(item, tuple):
-            return tuple(visit(entry) for entry in item)
-        return item
+        if not isinstance(item, Record | dict | list | tuple):
+            return item
+        if id(item) in open_items:
+            raise UnreadableError("an array that contains itself")
+        if id(item) not in done:
+            open_items.add(id(item))
+            done[id(item)] = item, _resolved(item, visit)
+            open_items.discard(id(item))
+        return done[id(item)][1]
 
     return visit(value)
+
+
+def _resolved(item: Record | dict | list | tuple, visit: Callable[[Any], Any]) -> Any:
+    if isinstance(item, Record):
+        return item.resolved(visit)
+    if isinstance(item, dict):
+        return {visit(key): visit(entry) for key, entry in item.items()}
+    return [visit(entry) for entry in item] if isinstance(item, list) else tuple(visit(entry) for entry in item)
 
 
 def array_of(raw: Any, dtype: np.dtype, shape: Any, order: str, resolve: Callable[[Any], Any]) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from flowface_jax.errors import InputError
-from flowface_jax.heads.safe_pickle import read_npy, read_npz_objects, read_pickle
+from flowface_jax.foreign.safe_pickle import read_npy, read_npz_objects, read_pickle
 from tests.heads.flame_files import python2_pickle, stand_in_chumpy, write_object_npy
 
 KIND = "a test file"

@@ -1,0 +1,113 @@
+"""`flowface track` with a network of one's own, from the weights file to the track."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from flowface_jax.aligners import registry
+from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.cli.main import main
+from flowface_jax.fitting.track import Track
+from flowface_jax.heads.store import save_head
+from flowface_jax.network.alignment_network import AlignmentNetwork, initial_variables
+from flowface_jax.network.config import NetworkConfig
+from flowface_jax.network.weights.store import save_weights
+from tests.fitting.small import small_head
+
+# So small a network starts with σ of half a cell, so that it counts as sure before it has been trained.
+TINY = NetworkConfig("mit_b0", 64, 16, 1, feature_size=16, hidden_size=16, texture_size=4, initial_std=0.1)
+QUICK = ["--set", "fit.max_steps=5", "--no-overlay", "--quiet"]
+
+pytestmark = pytest.mark.usefixtures("quick_compilation_of_module")
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Fresh variables of the tiny network, its uncertainty head set to a sure answer."""
+    variables = initial_variables(AlignmentNetwork(TINY), 0)
+    output = variables["params"]["update"]["uncertainty_head"]["output"]
+    output["kernel"] = np.zeros_like(output["kernel"])
+    return variables
+
+
+@pytest.fixture(scope="module")
+def head_file(tmp_path_factory):
+    """A small head whose vertices are spread over the atlas as they are over its front."""
+    head = small_head()
+    uv = 0.5 + 0.4 * head.template[:, :2] / np.abs(head.template[:, :2]).max(0)
+    path = tmp_path_factory.mktemp("head") / "small.npz"
+    save_head(dataclasses.replace(head, uv=uv), path)
+    return path
+
+
+def _weights(path, variables):
+    save_weights(path, "network", variables, dataclasses.asdict(TINY))
+    return path
+
+
+@pytest.fixture
+def frames(tmp_path, monkeypatch):
+    """A folder of three pictures in which a face is where the detector says."""
+
+    def detect(image):
+        height, width = image.shape[:2]
+        return np.asarray([[0.2 * width, 0.2 * height, 0.8 * width, 0.8 * height]]), np.ones(1)
+
+    monkeypatch.setattr(registry, "mediapipe_detector", lambda: detect)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for k in range(3):
+        cv2.imwrite(str(folder / f"{k}.png"), random.integers(0, 255, (96, 120, 3), np.uint8))
+    return folder
+
+
+def _refused(capsys, *arguments):
+    assert main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("flowface: ") and error.count("\n") == 1, error
+    return error
+
+
+def test_a_network_tracks_and_another_file_is_noticed(frames, variables, head_file, tmp_path, capsys):
+    weights, out = _weights(tmp_path / "tiny.safetensors", variables), tmp_path / "out"
+    arguments = ["track", str(frames), "--aligner", str(weights), "--head", str(head_file), "--out", str(out), *QUICK]
+    assert main(arguments) == 0
+    alignment = Alignment.load(out / "alignment.npz")
+    assert alignment.point_set == "vertices" and alignment.mean.shape == (1, 3, 60, 2)
+    assert alignment.valid.all() and (alignment.std > 0).all()
+    assert alignment.source == "flowface mit_b0 tiny.safetensors"
+    assert Track.load(out).frame_count == 3
+    request = json.loads((out / "request.json").read_text())
+    assert request["aligner"] == "tiny.safetensors" and len(request["aligner_weights"]) == 64
+    assert request["detector"] == "mediapipe"
+    _weights(weights, jax.tree.map(lambda values: values + 1, variables))
+    assert "was started with other aligner_weights" in _refused(capsys, *arguments, "--resume")
+
+
+def test_unusable_aligners_and_detectors_are_one_line(frames, variables, head_file, tmp_path, capsys):
+    out = ["--head", head_file, "--out", tmp_path / "out", *QUICK]
+    refused = lambda *chosen: _refused(capsys, "track", frames, *chosen, *out)
+    assert "unknown aligner 'magic'; choose one of: mediapipe" in refused("--aligner", "magic")
+    assert "no such file" in refused("--aligner", "absent.safetensors")
+    foreign = tmp_path / "model.pth"
+    foreign.write_bytes(b"PK\x03\x04 something")
+    assert "flowface convert" in refused("--aligner", foreign)
+    piece = tmp_path / "encoder.safetensors"
+    save_weights(piece, "mit_b0", {"params": {"kernel": np.zeros(3, np.float32)}})
+    assert "train it first" in refused("--aligner", piece)
+    assert "detects faces by itself" in refused("--detector", piece)
+    weights = _weights(tmp_path / "tiny.safetensors", variables)
+    assert "unknown detector 'magic'" in refused("--aligner", weights, "--detector", "magic")
+    assert "expected weights of kind s3fd" in refused("--aligner", weights, "--detector", piece)
+    regressor = tmp_path / "regressor.safetensors"
+    config = NetworkConfig("resnet101", 64, vertex_count=5)
+    save_weights(regressor, "network", {"params": {}}, dataclasses.asdict(config))
+    assert "the 5 vertices" in refused("--aligner", regressor)
+    assert not (tmp_path / "out").exists()
