@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test peers lint format clean
+.PHONY: demo test test-long peers lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/flowface demo --out output/demo --overwrite
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m minutes
 
 peers: $(VENV)/.installed-peers
 	$(BIN)/python -m pytest -o addopts="-q --import-mode=importlib" tests/peers

@@ -15,7 +15,7 @@ from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.network.alignment_network import AlignmentNetwork
 from flowface_jax.network.config import NetworkConfig
-from flowface_jax.network.outputs import points_of
+from flowface_jax.network.outputs import last_iteration, points_of
 from flowface_jax.network.weights.check import check_variables
 from flowface_jax.network.weights.store import NETWORK, PIECES, load_weights
 
@@ -135,9 +135,8 @@ def predict_points(
 
     uv: [P,2], atlas coordinates of the points (not used by networks that regress them). crops: [B,D,D,3] uint8.
     """
-    output = network.apply(variables, crops)
     # Earlier iterations are of use in training only.
-    last = jax.tree.map(lambda leaf: leaf[-1:] if leaf.ndim > 1 else leaf, output)
+    last = last_iteration(network.apply(variables, crops))
     points = points_of(last, uv, network.config.interpolated)
     # Neither end of float32 may turn into a standard deviation that is zero or infinite.
     std = jnp.clip(points.std[0], 1e-6, 1e6)

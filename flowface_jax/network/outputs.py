@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 
 from flowface_jax.network.resampling import cell_centres, sample, uv_to_cells
 from flowface_jax.pytrees import pytree_dataclass, static_field
+
+Output = TypeVar("Output")
 
 
 @pytree_dataclass
@@ -62,10 +66,10 @@ class AlignedPoints:
             return std
         return std * jnp.sqrt(jnp.cosh(_length(self.shape)))
 
-    @property
-    def last(self) -> AlignedPoints:
-        """The last iteration alone: N = 1."""
-        return jax.tree.map(lambda leaf: leaf[-1:] if leaf.ndim > 1 else leaf, self)
+
+def last_iteration(output: Output) -> Output:
+    """The same of the last iteration alone, N = 1; what depends on no iteration stays."""
+    return jax.tree.map(lambda leaf: leaf[-1:] if leaf.ndim > 1 else leaf, output)
 
 
 def points_of(output: AlignmentMaps | AlignedPoints, uv: jax.Array, interpolated: str = "std") -> AlignedPoints:

@@ -1,1 +1,1 @@
-"""Training of the alignment network: nothing here yet."""
+"""Training of the alignment network: what a rendered picture teaches; the rest is to come."""

@@ -104,6 +104,7 @@ def test_a_given_neutral_head_is_followed_where_the_image_is_silent(head, points
     assert given < 0.5 * without
 
 
+@pytest.mark.minutes
 def test_several_views_let_the_nose_leave_the_model(head, points):
     performance = make_performance(head, 11, 6, 4)
     nose = np.asarray(head.regions["nose"])

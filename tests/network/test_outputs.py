@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps, points_of, sample_log_std
+from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps, last_iteration, points_of, sample_log_std
 from tests.network.compiling import quick_jit
 
 ITERATIONS, BATCH, SIDE, CELL = 2, 3, 8, 4.0
@@ -86,7 +86,7 @@ def test_extras_are_sampled_scaled_and_kept_apart():
     np.testing.assert_allclose(points.depth, sampled[1, ..., 0] * CELL, atol=2e-5)
     np.testing.assert_allclose(points.depth_log_std, sampled[1, ..., 1] + np.log(CELL), atol=1e-5)
     np.testing.assert_array_equal(points.presence, presence)
-    last = points.last
+    last = last_iteration(points)
     assert last.mean.shape == (1, BATCH, 20, 2) and last.depth.shape == (1, BATCH, 20)
     np.testing.assert_array_equal(last.log_std[0], points.log_std[-1])
     np.testing.assert_array_equal(last.presence, presence)

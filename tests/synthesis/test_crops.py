@@ -14,6 +14,8 @@ from flowface_jax.synthesis.truth import Segment
 
 SIZE, COUNT = 64, 4
 
+pytestmark = pytest.mark.minutes
+
 
 @pytest.fixture(scope="module")
 def assets(quick_compilation_of_module):
