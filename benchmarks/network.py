@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -142,11 +143,15 @@ def _our_runner(pair: Pair, images: np.ndarray, precision: str) -> tuple[Callabl
     import jax
     import jax.numpy as jnp
 
-    from flowface_jax.network.alignment_network import AlignmentNetwork
+    from flowface_jax.network.alignment_network import AlignmentNetwork, apply_one_by_one
 
     network = AlignmentNetwork(pair.config, jnp.dtype(precision))
-    lowered = jax.jit(lambda variables, images: network.apply(variables, images)).lower(pair.variables, images)
-    cost, compiled, on_device = lowered.cost_analysis() or {}, lowered.compile(), jax.device_put(images)
+    # As prediction does it.
+    apply = apply_one_by_one if jax.default_backend() == "cpu" else AlignmentNetwork.apply
+    lowered = jax.jit(partial(apply, network)).lower(pair.variables, images)
+    # Of all crops together: operations inside a loop are counted once, however often it runs.
+    cost = jax.jit(network.apply).lower(pair.variables, images).cost_analysis() or {}
+    compiled, on_device = lowered.compile(), jax.device_put(images)
 
     def run() -> tuple[Any, Any]:
         output = jax.block_until_ready(compiled(pair.variables, on_device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,9 +14,9 @@ import numpy as np
 
 from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.network.alignment_network import AlignmentNetwork
+from flowface_jax.network.alignment_network import AlignmentNetwork, apply_one_by_one
 from flowface_jax.network.config import NetworkConfig
-from flowface_jax.network.outputs import last_iteration, points_of
+from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps, last_iteration, points_of
 from flowface_jax.network.weights.check import check_variables
 from flowface_jax.network.weights.store import NETWORK, PIECES, load_weights
 
@@ -86,9 +87,9 @@ class NetworkPredictor:
         self.name, self.config = name, config
         self.batch_size = batch_size or (CPU_BATCH if on_cpu else ACCELERATOR_BATCH)
         self.point_count = head.vertex_count
-        network = AlignmentNetwork(config, dtype)
+        apply = partial(apply_one_by_one if on_cpu else AlignmentNetwork.apply, AlignmentNetwork(config, dtype))
         self._bound = jax.device_put((variables, jnp.asarray(head.uv, jnp.float32)))
-        self._run = jax.jit(lambda variables, uv, crops: predict_points(network, variables, uv, crops))
+        self._run = jax.jit(lambda variables, uv, crops: predict_points(config, apply, variables, uv, crops))
 
     @property
     def image_size(self) -> int:
@@ -129,15 +130,20 @@ class NetworkPredictor:
 
 
 def predict_points(
-    network: AlignmentNetwork, variables: Any, uv: jax.Array, crops: jax.Array
+    config: NetworkConfig,
+    apply: Callable[[Any, jax.Array], AlignmentMaps | AlignedPoints],
+    variables: Any,
+    uv: jax.Array,
+    crops: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Means [B,P,2] and standard deviations [B,P] px of the crop, and presence [B] or None, of the last iteration.
 
-    uv: [P,2], atlas coordinates of the points (not used by networks that regress them). crops: [B,D,D,3] uint8.
+    apply: the network, from variables and crops to its output. uv: [P,2], atlas coordinates of the points (not used by
+    networks that regress them). crops: [B,D,D,3] uint8.
     """
     # Earlier iterations are of use in training only.
-    last = last_iteration(network.apply(variables, crops))
-    points = points_of(last, uv, network.config.interpolated)
+    last = last_iteration(apply(variables, crops))
+    points = points_of(last, uv, config.interpolated)
     # Neither end of float32 may turn into a standard deviation that is zero or infinite.
     std = jnp.clip(points.std[0], 1e-6, 1e6)
     presence = None if points.presence is None else jax.nn.sigmoid(points.presence)

