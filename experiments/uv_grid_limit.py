@@ -16,8 +16,8 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import lsqr
 
 from flowface_jax import load_head
+from flowface_jax.conventions import BOX_MARGIN
 from flowface_jax.synthesis.sequences import make_performance, observe
-from flowface_jax.synthesis.viewpoints import BOX_MARGIN
 
 CROP_PX = 512.0
 REGIONS = ("face", "eyes", "nose", "mouth", "ears")

@@ -22,3 +22,9 @@ CONVENTIONS: Final[dict[str, str]] = {
 }
 
 METRES_TO_MILLIMETRES: Final[float] = 1000.0
+
+BOX_MARGIN: Final[float] = 1.2
+"""Side of the network's crop to that of the face box: a fifth larger (paper, section 3.1), in training and after."""
+SCALE_JITTER: Final[float] = 0.15
+SHIFT_JITTER: Final[float] = 0.08
+"""Relative size and share of the box's side by which crops are off in training, so that they may be off by it after."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flowface_jax.conventions import BOX_MARGIN
 from flowface_jax.errors import InputError
 
-BOX_MARGIN = 1.2
-"""The face box is enlarged by a fifth (paper, section 3.1)."""
 FILLING = (0, 0, 0)
 """RGB of what the crop shows beyond the image."""
 LARGEST_SIDE = 2.0

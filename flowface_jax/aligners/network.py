@@ -20,7 +20,7 @@ from flowface_jax.aligners.assembly import (
     is_static,
     open_all,
 )
-from flowface_jax.aligners.cropping import BOX_MARGIN, Square, check_square, crop_image, face_square, to_image
+from flowface_jax.aligners.cropping import Square, check_square, crop_image, face_square, to_image
 from flowface_jax.aligners.detection import Detector
 from flowface_jax.aligners.faces import boxes_of_points, check_rank
 from flowface_jax.aligners.following import FaceFollower
@@ -28,6 +28,7 @@ from flowface_jax.aligners.frames import Frame, FrameSource
 from flowface_jax.aligners.prediction import Prediction, Predictor
 from flowface_jax.aligners.reading import in_order, read_ahead, side_by_side
 from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.conventions import BOX_MARGIN, SCALE_JITTER, SHIFT_JITTER
 from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
 
@@ -36,7 +37,7 @@ LEAST_PRESENCE = 0.5
 LARGEST_STD = 0.08
 """Elsewhere it shows the face while the median standard deviation of the face's vertices is at most this share of the
 face box: a network that sees its face is sure to 1 or 2 %, one that sees none answers with the spread of all faces."""
-LARGEST_SHIFT, LARGEST_SCALING = 0.08, 0.15
+LARGEST_SHIFT, LARGEST_SCALING = SHIFT_JITTER, SCALE_JITTER
 """A frame is predicted again where its crop was off by more than this share of its side in place or size: as much as
 the crops of training are."""
 MOST_RECENTRINGS = 2

@@ -18,9 +18,8 @@ from flowface_jax.network.alignment_network import AlignmentNetwork, apply_one_b
 from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps, last_iteration, points_of
 from flowface_jax.network.weights.check import check_variables
-from flowface_jax.network.weights.store import NETWORK, PIECES, load_weights
+from flowface_jax.network.weights.store import MERGEABLE, NETWORK, load_weights
 
-BACKBONES = tuple(kind for kind in PIECES if kind not in ("s3fd", "mica"))
 CPU_BATCH, ACCELERATOR_BATCH = 4, 8
 """Crops that the network sees at once. Larger batches look for a moving face where it was longer ago, and keep more
 frames in memory."""
@@ -169,7 +168,7 @@ def load_predictor(
     """
     weights = load_weights(path)
     if weights.kind != NETWORK:
-        is_part = weights.kind in BACKBONES
+        is_part = weights.kind in MERGEABLE
         otherwise = "is only a part of an alignment network: train it first" if is_part else "aligns nothing"
         raise InputError(f"{path} holds {weights.kind}, which {otherwise}; expected a trained alignment network")
     try:

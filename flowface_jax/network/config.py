@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -93,10 +92,6 @@ class NetworkConfig:
     def channel_count(self) -> int:
         """Numbers predicted for each point: x, y, log σ, and the optional depth (2) and covariance (2)."""
         return 3 + 2 * self.depth + 2 * self.covariance
-
-    def to_json(self) -> str:
-        """The settings as JSON text with sorted keys."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> NetworkConfig:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import jaxlie
 
+from flowface_jax.conventions import BOX_MARGIN, SCALE_JITTER, SHIFT_JITTER
 from flowface_jax.pytrees import pytree_dataclass
 
 NEAREST, FARTHEST = 0.25, 3.0
@@ -20,10 +21,8 @@ SHORTER_SIDE = 1080.0
 _ASPECTS = (1.0, 4 / 3, 16 / 9)
 _ELEVATION_SPREAD, _ELEVATION_LIMIT = 12.0, 40.0
 
-BOX_MARGIN = 1.2
-"""The face box is enlarged by a fifth (paper, section 3.1)."""
-SCALE_JITTER, SHIFT_JITTER, ROLL_JITTER = 0.15, 0.08, 8.0
-"""Relative size, share of the box's side, degrees: how far detectors' boxes are off."""
+ROLL_JITTER = 8.0
+"""Degrees by which crops are turned in training."""
 _NEAR = 1e-3
 
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flowface_jax.conventions import BOX_MARGIN
 from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.synthesis.rasteriser import interpolate, rasterise
 from flowface_jax.synthesis.viewpoints import (
-    BOX_MARGIN,
     FARTHEST,
     NEAREST,
     SHORTER_SIDE,

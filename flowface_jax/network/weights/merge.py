@@ -10,10 +10,9 @@ import numpy as np
 from flowface_jax.errors import InputError
 from flowface_jax.network.weights.convert import Converted
 from flowface_jax.network.weights.report import Entry, Report
-from flowface_jax.network.weights.store import Weights
+from flowface_jax.network.weights.store import MERGEABLE, Weights
 from flowface_jax.network.weights.trees import flatten, unflatten
 
-MERGEABLE: Final = (*(f"mit_b{size}" for size in range(6)), "raft", "resnet101", "bisenet_v2")
 _PARTIAL: Final = ("raft",)
 """Pieces of another network, of which whatever fits is of use; the others are whole or wrong."""
 

@@ -21,14 +21,9 @@ from flowface_jax.storage import require_file, write_bytes
 
 FORMAT: Final = "flowface-weights/1"
 NETWORK: Final = "network"
-PIECES: Final = (
-    *(f"mit_b{size}" for size in range(6)),
-    "raft",
-    "resnet101",
-    "bisenet_v2",
-    "s3fd",
-    "mica",
-)
+MERGEABLE: Final = (*(f"mit_b{size}" for size in range(6)), "raft", "resnet101", "bisenet_v2")
+"""Pieces that are parts of an alignment network."""
+PIECES: Final = (*MERGEABLE, "s3fd", "mica")
 KINDS: Final = (*PIECES, NETWORK)
 """What a weights file may hold: pieces converted from public checkpoints, or a whole alignment network."""
 
