@@ -12,24 +12,13 @@ import numpy as np
 import optax
 
 from flowface_jax.fitting.config import FitConfig
-from flowface_jax.fitting.energy import EnergyTerms, EnergyWeights, energy
+from flowface_jax.fitting.energy import EnergyWeights, energy
 from flowface_jax.fitting.parameters import Chart, Variables, assemble, initial_variables
 from flowface_jax.fitting.problem import FitProblem
+from flowface_jax.fitting.solution import Solution
 from flowface_jax.pytrees import pytree_dataclass
 
 STEPS_PER_REPORT = 50
-
-
-@dataclasses.dataclass(frozen=True)
-class Solution:
-    """What a solver returns. variables: the minimiser. history: [n] energy before each step. converged: whether the
-    stopping rule was met within max_steps. terms: the energy at the minimiser, by term.
-    """
-
-    variables: Variables
-    history: np.ndarray
-    converged: bool
-    terms: EnergyTerms
 
 
 @pytree_dataclass
@@ -67,8 +56,9 @@ def solve_adamw(
         if step >= config.max_steps or scale <= config.smallest_scale:
             break
     history = np.asarray(state.history)[:step]
-    terms = jax.jit(lambda v, c, p: energy(assemble(v, c), p, weights, focal_guess))(state.variables, chart, problem)
-    return Solution(state.variables, history, scale <= config.smallest_scale, terms)
+    parameters = jax.jit(assemble)(state.variables, chart)
+    terms = jax.jit(energy)(parameters, problem, weights, focal_guess)
+    return Solution(parameters, history, scale <= config.smallest_scale, terms)
 
 
 # The compiled loop depends on the solver's fields alone; the rest is reset so that it does not recompile.
@@ -98,7 +88,7 @@ def _scale(state: AdamState) -> jax.Array:
     return optax.tree.get(state.optimizer, "scale")
 
 
-@functools.partial(jax.jit, static_argnames=("weights", "config"), donate_argnames=("state",))
+@functools.partial(jax.jit, static_argnames=("config",), donate_argnames=("state",))
 def _advance(
     state: AdamState,
     problem: FitProblem,

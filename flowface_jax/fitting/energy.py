@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -11,31 +9,35 @@ from flowface_jax.fitting.config import FitConfig, Robust
 from flowface_jax.fitting.parameters import Parameters
 from flowface_jax.fitting.problem import FLAME_VERTICES, FitProblem
 from flowface_jax.heads.model import vertices
-from flowface_jax.pytrees import pytree_dataclass
+from flowface_jax.pytrees import pytree_dataclass, static_field
 
 
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class EnergyWeights:
-    """The λ of equation 12 and the kernel on E_A; static under jit. Units as in FitConfig."""
+    """The λ of equation 12 and the kernel on E_A, as scalars that may be traced and differentiated. Units as in
+    FitConfig; only the kind of the kernel, and whether there is a focal prior, are static under jit.
+    """
 
-    prior: float
-    temporal: float
-    neutral: float
-    offset: float
-    robust: Robust
-    robust_scale: float
-    focal_prior_std: float
+    prior: jax.Array
+    temporal: jax.Array
+    neutral: jax.Array
+    offset: jax.Array
+    robust_scale: jax.Array
+    focal_prior_std: jax.Array
+    robust: Robust = static_field()
+    has_focal_prior: bool = static_field()
 
     @staticmethod
     def of(config: FitConfig) -> EnergyWeights:
         return EnergyWeights(
-            prior=config.prior_weight,
-            temporal=config.temporal_weight,
-            neutral=config.neutral_weight,
-            offset=config.offset_weight,
+            prior=jnp.asarray(config.prior_weight),
+            temporal=jnp.asarray(config.temporal_weight),
+            neutral=jnp.asarray(config.neutral_weight),
+            offset=jnp.asarray(config.offset_weight),
+            robust_scale=jnp.asarray(config.robust_scale),
+            focal_prior_std=jnp.asarray(config.focal_prior_std),
             robust=config.robust,
-            robust_scale=config.robust_scale,
-            focal_prior_std=config.focal_prior_std,
+            has_focal_prior=config.focal_prior_std > 0,
         )
 
 
@@ -62,14 +64,14 @@ def energy(
     local = head_vertices(parameters, problem)
     world = parameters.to_world(local)
     focal = jnp.zeros(())
-    if focal_guess is not None and weights.focal_prior_std > 0:
+    if focal_guess is not None and weights.has_focal_prior:
         focal = 0.5 * jnp.sum(jnp.log(parameters.focal / focal_guess) ** 2) / weights.focal_prior_std**2
     return EnergyTerms(
         alignment=alignment_term(parameters, problem, weights, world),
         prior=prior_term(parameters, problem, weights),
         temporal=temporal_term(problem, weights, world),
         neutral=neutral_term(parameters, problem, weights),
-        offset=weights.offset * jnp.sum(parameters.offsets**2),
+        offset=weights.offset * jnp.sum(problem.row_share[:, None] * parameters.offsets**2),
         focal=focal,
     )
 
@@ -102,7 +104,7 @@ def alignment_term(parameters: Parameters, problem: FitProblem, weights: EnergyW
     return 0.5 * jnp.sum(problem.point_weight * robust_kernel(squared, weights.robust, weights.robust_scale))
 
 
-def robust_kernel(squared: jax.Array, kind: Robust, scale: float) -> jax.Array:
+def robust_kernel(squared: jax.Array, kind: Robust, scale: jax.Array) -> jax.Array:
     """ρ of a squared residual in units of σ²; every kind equals its argument near zero."""
     if kind == "none":
         return squared

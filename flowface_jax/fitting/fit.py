@@ -18,14 +18,15 @@ from scipy.spatial.transform import Rotation
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cameras.model import Cameras, make_cameras
 from flowface_jax.errors import InputError
-from flowface_jax.fitting.adamw import Solution, solve_adamw
+from flowface_jax.fitting.adamw import solve_adamw
 from flowface_jax.fitting.bundle import BundleState
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.initialise import freedom_of, initialise, observations_of
 from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
-from flowface_jax.fitting.parameters import Chart, Layout, Parameters, assemble
+from flowface_jax.fitting.parameters import Chart, Layout, Parameters
 from flowface_jax.fitting.problem import FitProblem, make_problem
 from flowface_jax.fitting.quality import Quality, frame_flags, point_residuals, summarise
+from flowface_jax.fitting.solution import Solution
 from flowface_jax.fitting.track import Track, head_fingerprint
 from flowface_jax.heads.model import HeadModel
 
@@ -57,10 +58,9 @@ def fit(
     problem = make_problem(alignment, head, principal_point, config, neutral_template)
     chart = make_chart(problem, head, state, layout, config)
     solution = solve_adamw(problem, chart, config, jnp.asarray(focal_guess, jnp.float32), progress)
-    parameters = jax.jit(assemble)(solution.variables, chart)
     solved = time.perf_counter()
     timings = {"initialise_s": initialised - started, "solve_s": solved - initialised}
-    return _make_track(alignment, head, cameras, config, problem, chart, solution, parameters, timings)
+    return _make_track(alignment, head, cameras, config, problem, chart, solution, timings)
 
 
 def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig) -> Layout:
@@ -169,11 +169,10 @@ def _make_track(
     problem: FitProblem,
     chart: Chart,
     solution: Solution,
-    parameters: Parameters,
     timings: dict[str, float],
 ) -> Track:
     """Everything in the user's terms: full vertices, real frames, axis-angle, with residuals and the record."""
-    real = alignment.frame_count
+    real, parameters = alignment.frame_count, solution.parameters
     quality = summarise(point_residuals(parameters, problem)[:, :real], alignment)
     focal_std = _focal_std(alignment, head, cameras, config, chart.layout, parameters)
     record = _record(alignment, head, config, chart.layout, solution, quality, focal_std)

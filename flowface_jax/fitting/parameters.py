@@ -83,7 +83,7 @@ class Layout:
     """Which groups move, and how; static under jit.
 
     Each mode is "fixed", "shared" (one row for all frames or cameras) or "free". active_joints: joint indices that
-    rotate. solve_scale: the focal moves together with the depths that keep the image size (see `assemble`).
+    rotate.
     """
 
     identity: str
@@ -94,6 +94,10 @@ class Layout:
     camera_pose: str
     offsets: str
     active_joints: tuple[int, ...]
+
+    def focal_moves_depth(self, cameras: int) -> bool:
+        """Whether a change of focal length takes the depths along (see `assemble`)."""
+        return self.head_pose != "fixed" and (self.camera_pose != "fixed" or cameras == 1)
 
 
 @pytree_dataclass
@@ -149,8 +153,8 @@ def assemble(variables: Variables, chart: Chart) -> Parameters:
     """The parameters that the variables stand for.
 
     A change of focal length is paired with the change of depth that keeps the head's size in the image: the two are
-    nearly indistinguishable, and a first-order solver would crawl along that valley. Where the cameras are known
-    (camera_pose and focal fixed) nothing is paired.
+    nearly indistinguishable, and a solver would crawl along that valley. Where the depths are known (camera poses of a
+    rig, or head poses, fixed) nothing is paired.
     """
     base, layout = chart.base, chart.layout
     frames = base.expression.shape[0]
@@ -166,10 +170,9 @@ def assemble(variables: Variables, chart: Chart) -> Parameters:
         moved = variables["offsets"][chart.offset_slots] * UNITS["offsets"]
         offsets = offsets.at[chart.offset_rows].set(moved)
 
-    log_focal = jnp.broadcast_to(variables.get("log_focal", jnp.zeros((1,))), base.focal.shape)
-    zoom = jnp.zeros((base.focal.shape[0], 3)).at[:, 2].set((jnp.exp(log_focal) - 1.0) * chart.depth)
-    free_cameras = layout.camera_pose != "fixed" or base.focal.shape[0] == 1
-    zoom = zoom if free_cameras else jnp.zeros_like(zoom)
+    log_focal = jnp.broadcast_to(variables.get("log_focal", jnp.zeros((1,), base.focal.dtype)), base.focal.shape)
+    zoom = jnp.zeros_like(base.camera_translation).at[:, 2].set((jnp.exp(log_focal) - 1.0) * chart.depth)
+    zoom = zoom if layout.focal_moves_depth(base.focal.shape[0]) else jnp.zeros_like(zoom)
 
     camera_rotation, camera_translation = base.camera_rotation, base.camera_translation
     if "camera_rotation" in variables:

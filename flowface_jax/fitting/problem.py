@@ -31,8 +31,8 @@ class FitProblem:
     temporal_scale: () how many of FLAME's
         vertices each of them stands for, so that λ_temp means the same for every head.
     principal_point: [C,2] px. neutral_residual: [V,3] m, template minus the given neutral head, or [0,3].
-    neutral_basis: [V,3,S]. vertex_ids: [N] row of each evaluated vertex in the full head. identity_scale: () how often
-    the identity prior counts.
+    neutral_basis: [V,3,S]. vertex_ids: [N] row of each evaluated vertex in the full head. row_share: [N] one over how
+    often that vertex is evaluated. identity_scale: () how often the identity prior counts.
     """
 
     head: HeadModel
@@ -47,6 +47,7 @@ class FitProblem:
     neutral_residual: jax.Array
     neutral_basis: jax.Array
     vertex_ids: jax.Array
+    row_share: jax.Array
     identity_scale: jax.Array
 
     @property
@@ -99,6 +100,7 @@ def make_problem(
         neutral_residual=jnp.asarray(_neutral_residual(head, neutral_template)),
         neutral_basis=_leading(head, config).identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),
         vertex_ids=jnp.asarray(vertex_ids, jnp.int32),
+        row_share=jnp.asarray(1.0 / np.bincount(vertex_ids)[vertex_ids], jnp.float32),
         identity_scale=jnp.float32(identity_scale(observed[:, selected], config)),
     )
 

@@ -1,0 +1,22 @@
+"""What every solver returns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from flowface_jax.fitting.energy import EnergyTerms
+from flowface_jax.fitting.parameters import Parameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """parameters: the minimiser. history: [n] energy before each step. converged: whether the solver's stopping rule
+    was met within its limit of steps. terms: the energy at the minimiser, by term.
+    """
+
+    parameters: Parameters
+    history: np.ndarray
+    converged: bool
+    terms: EnergyTerms
