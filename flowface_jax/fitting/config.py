@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from flowface_jax.errors import InputError
 
 GroupMode = Literal["auto", "fixed", "shared", "free"]
+Solver = Literal["levenberg_marquardt", "adamw"]
 Robust = Literal["none", "huber", "geman_mcclure"]
 IdentityPrior = Literal["once", "per_image"]
 
@@ -41,7 +42,11 @@ class FitConfig:
     focal_prior_std: standard deviation of a weak prior on log focal about the first guess; it only decides
         where the images say nothing. 0 = none.
 
-    Solver (the paper's): learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
+    solver: "levenberg_marquardt" uses the energy's own structure, "adamw" is the paper's; both minimise one energy.
+    max_iterations: limit of Levenberg-Marquardt. energy_tolerance: it has converged once an iteration lowers the
+        energy by less than this fraction of it.
+
+    AdamW: learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
     patience: steps without progress before the step is halved. plateau_tolerance: smallest relative decrease that
         counts as progress; outliers add a constant to the energy, so it must be small for them not to stop the fit.
     smallest_scale: converged once the step has shrunk to this fraction. max_steps: the limit.
@@ -69,6 +74,10 @@ class FitConfig:
     temporal_vertices: int = 256
     focal_prior_std: float = 0.3
 
+    solver: Solver = "levenberg_marquardt"
+    max_iterations: int = 60
+    energy_tolerance: float = 1e-6
+
     learning_rate: float = 1e-2
     weight_decay: float = 0.0
     patience: int = 30
@@ -87,8 +96,11 @@ class FitConfig:
                 raise InputError(f"fit.{field.name}: expected a number ≥ 0, found {value}")
         if self.identity == "free":
             raise InputError("fit.identity: one person has one identity; expected shared or fixed, found 'free'")
-        if self.max_steps < 1 or self.patience < 1 or self.robust_scale <= 0:
-            raise InputError("fit.max_steps, fit.patience and fit.robust_scale must be positive")
+        if min(self.max_steps, self.max_iterations, self.patience) < 1 or self.robust_scale <= 0:
+            raise InputError(
+                "fit.max_steps, fit.max_iterations, fit.patience and fit.robust_scale must be positive; found "
+                f"{self.max_steps}, {self.max_iterations}, {self.patience} and {self.robust_scale:g}"
+            )
 
 
 def config_from_mapping(values: Mapping[str, Any], base: FitConfig | None = None) -> FitConfig:

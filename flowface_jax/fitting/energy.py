@@ -63,16 +63,13 @@ def energy(
     """All terms of the energy; focal_guess [C] px centres the weak focal prior (None: no such prior)."""
     local = head_vertices(parameters, problem)
     world = parameters.to_world(local)
-    focal = jnp.zeros(())
-    if focal_guess is not None and weights.has_focal_prior:
-        focal = 0.5 * jnp.sum(jnp.log(parameters.focal / focal_guess) ** 2) / weights.focal_prior_std**2
     return EnergyTerms(
         alignment=alignment_term(parameters, problem, weights, world),
         prior=prior_term(parameters, problem, weights),
         temporal=temporal_term(problem, weights, world),
         neutral=neutral_term(parameters, problem, weights),
-        offset=weights.offset * jnp.sum(problem.row_share[:, None] * parameters.offsets**2),
-        focal=focal,
+        offset=offset_term(parameters, problem, weights),
+        focal=focal_term(parameters, weights, focal_guess),
     )
 
 
@@ -143,3 +140,15 @@ def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWei
     difference = difference + jnp.zeros_like(difference).at[problem.vertex_ids].set(parameters.offsets)
     scale = problem.identity_scale * FLAME_VERTICES / difference.shape[0]
     return weights.neutral * scale * jnp.sum(difference**2)
+
+
+def offset_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights) -> jax.Array:
+    """E_deform = λ ‖δ_d‖², each vertex counted once however often it is evaluated."""
+    return weights.offset * jnp.sum(problem.row_share[:, None] * parameters.offsets**2)
+
+
+def focal_term(parameters: Parameters, weights: EnergyWeights, focal_guess: jax.Array | None) -> jax.Array:
+    """The weak prior on log focal about focal_guess [C] px; zero where there is none."""
+    if focal_guess is None or not weights.has_focal_prior:
+        return jnp.zeros((), parameters.focal.dtype)
+    return 0.5 * jnp.sum(jnp.log(parameters.focal / focal_guess) ** 2) / weights.focal_prior_std**2

@@ -22,6 +22,7 @@ from flowface_jax.fitting.adamw import solve_adamw
 from flowface_jax.fitting.bundle import BundleState
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.initialise import freedom_of, initialise, observations_of
+from flowface_jax.fitting.levenberg_marquardt import solve_levenberg_marquardt
 from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters
 from flowface_jax.fitting.problem import FitProblem, make_problem
@@ -29,6 +30,8 @@ from flowface_jax.fitting.quality import Quality, frame_flags, point_residuals, 
 from flowface_jax.fitting.solution import Solution
 from flowface_jax.fitting.track import Track, head_fingerprint
 from flowface_jax.heads.model import HeadModel
+
+SOLVERS = {"levenberg_marquardt": solve_levenberg_marquardt, "adamw": solve_adamw}
 
 Progress = Callable[[int, float, float], None]
 
@@ -57,7 +60,7 @@ def fit(
     principal_point = alignment.image_size / 2.0 if cameras is None else np.asarray(cameras.principal_point)
     problem = make_problem(alignment, head, principal_point, config, neutral_template)
     chart = make_chart(problem, head, state, layout, config)
-    solution = solve_adamw(problem, chart, config, jnp.asarray(focal_guess, jnp.float32), progress)
+    solution = SOLVERS[config.solver](problem, chart, config, jnp.asarray(focal_guess, jnp.float32), progress)
     solved = time.perf_counter()
     timings = {"initialise_s": initialised - started, "solve_s": solved - initialised}
     return _make_track(alignment, head, cameras, config, problem, chart, solution, timings)
@@ -114,7 +117,8 @@ def make_chart(problem: FitProblem, head: HeadModel, state: BundleState, layout:
     rows, slots = np.zeros(0, np.int32), np.zeros(0, np.int32)
     if layout.offsets != "fixed":
         rows = np.flatnonzero(np.asarray(problem.head.regions[config.offset_region]))
-        slots = np.unique(np.asarray(problem.vertex_ids)[rows], return_inverse=True)[1]
+        distinct, slots = np.unique(np.asarray(problem.vertex_ids)[rows], return_inverse=True)
+        layout = dataclasses.replace(layout, offset_count=len(distinct))
     positions = np.einsum("cij,fj->cfi", state.camera_rotation, state.head_translation)
     depth = (positions + state.camera_translation[:, None])[..., 2]
     return Chart(
@@ -231,7 +235,7 @@ def _record(
         "settings": dataclasses.asdict(config),
         "layout": dataclasses.asdict(layout),
         "solver": {
-            "name": "adamw",
+            "name": config.solver,
             "steps": len(solution.history),
             "converged": solution.converged,
             "energy": terms,

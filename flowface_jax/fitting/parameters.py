@@ -83,7 +83,7 @@ class Layout:
     """Which groups move, and how; static under jit.
 
     Each mode is "fixed", "shared" (one row for all frames or cameras) or "free". active_joints: joint indices that
-    rotate.
+    rotate. offset_count: M, how many distinct vertices are offset.
     """
 
     identity: str
@@ -94,6 +94,7 @@ class Layout:
     camera_pose: str
     offsets: str
     active_joints: tuple[int, ...]
+    offset_count: int = 0
 
     def focal_moves_depth(self, cameras: int) -> bool:
         """Whether a change of focal length takes the depths along (see `assemble`)."""
@@ -135,17 +136,20 @@ def initial_variables(chart: Chart) -> Variables:
         variables["joint_rotations"] = active.mean(0, keepdims=True) if shared else active
     if layout.head_pose != "fixed":
         count = rows(layout.head_pose, frames)
-        variables["head_rotation"] = jnp.zeros((count, 3))
-        variables["head_translation"] = jnp.zeros((count, 3))
+        variables["head_rotation"] = jnp.zeros((count, 3), base.identity.dtype)
+        variables["head_translation"] = jnp.zeros((count, 3), base.identity.dtype)
     if layout.offsets != "fixed":
-        count = int(chart.offset_slots.max(initial=-1)) + 1
-        start = jnp.zeros((count, 3)).at[chart.offset_slots].set(base.offsets[chart.offset_rows])
+        start = (
+            jnp.zeros((layout.offset_count, 3), base.offsets.dtype)
+            .at[chart.offset_slots]
+            .set(base.offsets[chart.offset_rows])
+        )
         variables["offsets"] = start / UNITS["offsets"]
     if layout.camera_pose != "fixed" and cameras > 1:
-        variables["camera_rotation"] = jnp.zeros((cameras - 1, 3))
-        variables["camera_translation"] = jnp.zeros((cameras - 1, 3))
+        variables["camera_rotation"] = jnp.zeros((cameras - 1, 3), base.identity.dtype)
+        variables["camera_translation"] = jnp.zeros((cameras - 1, 3), base.identity.dtype)
     if layout.focal != "fixed":
-        variables["log_focal"] = jnp.zeros((rows(layout.focal, cameras),))
+        variables["log_focal"] = jnp.zeros((rows(layout.focal, cameras),), base.identity.dtype)
     return variables
 
 

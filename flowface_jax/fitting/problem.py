@@ -57,7 +57,7 @@ class FitProblem:
 
 def padded_length(count: int) -> int:
     """The frame count after padding: few distinct lengths, so that few programs are compiled."""
-    step = max(8, 2 ** max(0, count.bit_length() - 3))
+    step = max(8, 2 ** max(0, count.bit_length() - 4))
     return -(-count // step) * step if count > 1 else 1
 
 

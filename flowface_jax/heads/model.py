@@ -118,16 +118,19 @@ def vertices(
         if joint_rotations is not None:
             joints = head.joint_template + head.joint_identity[..., :s] @ identity
             joints = joints + head.joint_expression[..., :e] @ expression
-            shaped = _skin(head, shaped, joints, joint_rotations)
+            rotations = jaxlie.SO3.exp(joint_rotations).as_matrix()
+            if head.pose_correctives.shape[-1]:
+                feature = (rotations - jnp.eye(3, dtype=rotations.dtype)).reshape(-1)
+                shaped = shaped + head.pose_correctives @ feature
+            shaped = skin(head, shaped, joints, rotations)
         return shaped if offsets is None else shaped + offsets
 
 
-def _skin(head: HeadModel, shaped: jax.Array, joints: jax.Array, joint_rotations: jax.Array) -> jax.Array:
-    """Pose correctives and linear blend skinning with chained joints: [V,3] → [V,3]."""
-    rotations = jaxlie.SO3.exp(joint_rotations).as_matrix()
-    if head.pose_correctives.shape[-1]:
-        feature = (rotations - jnp.eye(3, dtype=rotations.dtype)).reshape(-1)
-        shaped = shaped + head.pose_correctives @ feature
+def skin(head: HeadModel, shaped: jax.Array, joints: jax.Array, rotations: jax.Array) -> jax.Array:
+    """Linear blend skinning with chained joints: shaped [V,3] and joints [K,3], rotations [K,3,3] → [V,3].
+
+    Linear in (shaped, joints) together: with a blend shape's columns in their place it gives the posed columns.
+    """
     chained: list[tuple[jax.Array, jax.Array]] = []
     for k, parent in enumerate(head.joint_parents):
         about_joint = joints[k] - rotations[k] @ joints[k]
