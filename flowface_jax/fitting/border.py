@@ -8,7 +8,7 @@ import numpy as np
 
 from flowface_jax.fitting.collapse import CAMERA_COLUMNS
 from flowface_jax.fitting.columns import MOVEMENT, Columns
-from flowface_jax.fitting.parameters import UNITS, Chart
+from flowface_jax.fitting.parameters import UNITS
 from flowface_jax.fitting.point_columns import PointBases
 from flowface_jax.pytrees import pytree_dataclass
 
@@ -18,8 +18,8 @@ class PointSums:
     """Sums over frames from which the border follows once at the end.
 
     information [3,3,P], gradient [3,P], cross [C,7,3,P], curvature [C,7,7] and camera_gradient [C,7]: see `Collapsed`.
-    dense [n,n], dense_gradient [n] and dense_cameras [n,7C]: identity and shared movement, as far as it does not follow
-    from those. moved_identity [3,m,S] and shared_movement [3,P,x]: information times these columns, for the offsets.
+    dense [n,n], dense_gradient [n], dense_cameras [n,7C] and dense_offsets [n,3M]: identity and shared movement, as far
+    as it does not follow from those.
     """
 
     information: jax.Array
@@ -30,39 +30,37 @@ class PointSums:
     dense: jax.Array
     dense_gradient: jax.Array
     dense_cameras: jax.Array
-    moved_identity: jax.Array
-    shared_movement: jax.Array
+    dense_offsets: jax.Array
 
 
-def border_system(sums: PointSums, bases: PointBases, chart: Chart, columns: Columns) -> tuple[jax.Array, jax.Array]:
+def border_system(sums: PointSums, bases: PointBases, columns: Columns) -> tuple[jax.Array, jax.Array]:
     """Curvature [s,s] and gradient [s] of the alignment term by everything that the frames share."""
     size = sums.dense.shape[0] - _shared_movement_size(columns)
-    identity = bases.identity[..., :size]
+    identity = bases.identity[:size].reshape(size, 3 * bases.identity.shape[2])
     information = sums.information * bases.still
-    with_information = jnp.stack([sum(information[i, j, :, None] * identity[j] for j in range(3)) for i in range(3)])
-    dense = sums.dense.at[:size, :size].add(jnp.einsum("ips,ipr->sr", with_information, identity))
-    gradient = sums.dense_gradient.at[:size].add(jnp.einsum("ip,ips->s", sums.gradient * bases.still, identity))
+    weighted = sum(information[None, :, j, :] * bases.identity[:size, j, None, :] for j in range(3))
+    dense = sums.dense.at[:size, :size].add(weighted.reshape(identity.shape) @ identity.T)
+    gradient = sums.dense_gradient.at[:size].add(identity @ (sums.gradient * bases.still).reshape(-1))
+    cameras = sums.cross.shape[0]
     cross = sums.cross.reshape(-1, *sums.cross.shape[2:])
-    to_cameras = sums.dense_cameras.at[:size].add(jnp.einsum("ips,aip->sa", identity, cross * bases.still))
-    to_cameras = to_cameras @ camera_selection(columns, sums.cross.shape[0])
-    pulled = with_information
-    if sums.moved_identity.shape[1]:
-        pulled = pulled.at[:, bases.moved].add(sums.moved_identity)
-    pulled = jnp.concatenate([pulled, sums.shared_movement], axis=-1) if sums.shared_movement.shape[1] else pulled
-    to_offsets = offset_columns(pulled, bases, chart)
-    selected, selected_gradient = _cameras(sums, columns)
-    offsets_to_cameras = offset_columns(jnp.moveaxis(cross, 0, -1), bases, chart).T @ camera_selection(
-        columns, sums.cross.shape[0]
-    )
+    flat_cross = (cross * bases.still).reshape(-1, identity.shape[1])
+    selection = camera_selection(columns, cameras)
+    to_cameras = sums.dense_cameras.at[:size].add(identity @ flat_cross.T) @ selection
+    where = (bases.offset_points, bases.offset_weights)
+    to_offsets = sums.dense_offsets.at[:size].add(offset_columns(weighted, *where))
+    cameras_to_offsets = selection.T @ offset_columns(cross, *where)
+    same = jnp.eye(cameras, dtype=sums.curvature.dtype)
+    among_cameras = jnp.einsum("cab,cd->cadb", sums.curvature, same).reshape(2 * (cameras * CAMERA_COLUMNS,))
     curvature = jnp.block(
         [
             [dense, to_offsets, to_cameras],
-            [to_offsets.T, _offset_curvature(sums, bases, chart), offsets_to_cameras],
-            [to_cameras.T, offsets_to_cameras.T, selected],
+            [to_offsets.T, _offset_curvature(sums, bases), cameras_to_offsets.T],
+            [to_cameras.T, cameras_to_offsets, selection.T @ among_cameras @ selection],
         ]
     )
-    offset_gradient = offset_columns(sums.gradient[..., None], bases, chart)[0]
-    return curvature, jnp.concatenate([gradient, offset_gradient, selected_gradient])
+    offset_gradient = offset_columns(sums.gradient[None], *where)[0]
+    camera_gradient = sums.camera_gradient.reshape(-1) @ selection
+    return curvature, jnp.concatenate([gradient, offset_gradient, camera_gradient])
 
 
 def camera_selection(columns: Columns, cameras: int) -> np.ndarray:
@@ -86,38 +84,20 @@ def camera_selection(columns: Columns, cameras: int) -> np.ndarray:
     return np.concatenate(chosen, axis=1) if chosen else np.zeros((cameras * CAMERA_COLUMNS, 0), np.float32)
 
 
-def offset_columns(values: jax.Array, bases: PointBases, chart: Chart) -> jax.Array:
-    """Columns [3,P,x] in the head's frame as what they mean for the offsets: [x,3M]."""
-    count = chart.layout.offset_count
-    width = values.shape[-1]
-    if not count:
-        return jnp.zeros((width, 0), values.dtype)
-    rows = jnp.moveaxis(values[:, bases.offset_points], 1, 0) * bases.offset_weights[:, None, None]
-    gathered = jnp.zeros((count, 3, width), values.dtype).at[bases.offset_slots].add(rows)
-    return UNITS["offsets"] * gathered.reshape(3 * count, width).T
+def offset_columns(values: jax.Array, points: jax.Array, weights: jax.Array) -> jax.Array:
+    """Columns [...,x,3,P] in the head's frame as what they mean for the offsets [...,x,3M]: each offset moves the
+    points [M,q] by these weights [M,q].
+    """
+    gathered = jnp.sum(values[..., points] * weights, axis=-1)
+    return UNITS["offsets"] * jnp.swapaxes(gathered, -1, -2).reshape(*values.shape[:-2], 3 * len(points))
 
 
-def _offset_curvature(sums: PointSums, bases: PointBases, chart: Chart) -> jax.Array:
+def _offset_curvature(sums: PointSums, bases: PointBases) -> jax.Array:
     """Offsets against offsets: the corners of one point with one another, [3M,3M]."""
-    count = chart.layout.offset_count
-    if not count:
-        return jnp.zeros((0, 0), sums.information.dtype)
-    first, second = bases.offset_pairs
-    share = bases.offset_weights[first] * bases.offset_weights[second]
-    blocks = jnp.moveaxis(sums.information[..., bases.offset_points[first]], -1, 0) * share[:, None, None]
-    result = jnp.zeros((count, count, 3, 3), blocks.dtype)
-    result = result.at[bases.offset_slots[first], bases.offset_slots[second]].add(blocks)
+    count = len(bases.offset_points)
+    blocks = jnp.moveaxis(sums.information[..., bases.pair_points], -1, 0) * bases.pair_weights[:, None, None]
+    result = jnp.zeros((count, count, 3, 3), blocks.dtype).at[bases.pair_slots[0], bases.pair_slots[1]].add(blocks)
     return UNITS["offsets"] ** 2 * result.transpose(0, 2, 1, 3).reshape(3 * count, 3 * count)
-
-
-def _cameras(sums: PointSums, columns: Columns) -> tuple[jax.Array, jax.Array]:
-    """Cameras against themselves, and their gradient, in the border's columns."""
-    cameras = sums.curvature.shape[0]
-    selection = camera_selection(columns, cameras)
-    same = jnp.eye(cameras, dtype=sums.curvature.dtype)
-    size = cameras * CAMERA_COLUMNS
-    full = jnp.einsum("cab,cd->cadb", sums.curvature, same).reshape(size, size)
-    return selection.T @ full @ selection, sums.camera_gradient.reshape(-1) @ selection
 
 
 def _shared_movement_size(columns: Columns) -> int:

@@ -1,9 +1,10 @@
 """The normal equations of the whole energy, accumulated chunk of frames by chunk of frames; no Jacobian is ever stored.
 
-Three tiers of work. Once per fit, on the host: `point_bases`. Once per accepted step: `linearise`, in which a frame
-costs 2 · 3P · d · (d + S) multiplications for P points, d unknowns of the frame and S identity coefficients: the
-cameras are collapsed first, and identity against identity is left to a single product at the end, because for points
-that no joint moves only their information, summed over frames, matters. Once per damping: the solve, in `chain`.
+Three tiers of work. Once per fit, on the host: `point_bases`. Once per accepted step: `linearise_alignment` and
+`add_temporal`, in which a frame costs about 2 · 3P · d · (d + S) operations for P points, d unknowns of the frame and S
+identity coefficients: the cameras are collapsed first, and identity against identity is left to a single product at
+the end, because for points that no joint moves only their information, summed over frames, matters. Once per damping:
+the solve, in `chain`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from flowface_jax.fitting.border import PointSums, border_system, camera_selection, offset_columns
+from flowface_jax.fitting.border import PointSums, border_system, camera_selection
 from flowface_jax.fitting.collapse import Collapsed, Views, collapse
 from flowface_jax.fitting.columns import Columns
 from flowface_jax.fitting.energy import EnergyWeights, head_vertices, observed_points
-from flowface_jax.fitting.movement import movement_split, moving_joints, select_movement
+from flowface_jax.fitting.movement import MovementTerms, add_terms, moved_terms, movement_split, still_terms
 from flowface_jax.fitting.normal_equations import NormalEquations
 from flowface_jax.fitting.parameters import Chart, Parameters
-from flowface_jax.fitting.point_columns import PointBases, corners_to_points, pose, pose_columns
+from flowface_jax.fitting.point_columns import PointBases
 from flowface_jax.fitting.problem import FitProblem
 from flowface_jax.pytrees import pytree_dataclass
 
@@ -35,18 +36,6 @@ class FrameBlocks:
     diagonal: jax.Array
     border: jax.Array
     gradient: jax.Array
-
-
-@pytree_dataclass
-class Movement:
-    """Columns of one frame's points in the head's frame by everything that may move within a frame, frame or shared.
-
-    still [3,P,x] for points that no joint moves, and moved [3,m,x] with moved_identity [3,m,S] for the others.
-    """
-
-    still: jax.Array
-    moved: jax.Array
-    moved_identity: jax.Array
 
 
 def chunk_frames(problem: FitProblem, columns: Columns, frames: int) -> int:
@@ -93,6 +82,12 @@ def linearise_alignment(
     views = views_of(parameters, problem, chart)
     cameras_move = any(name.startswith(("camera", "log_focal")) for name, _ in columns.shared)
 
+    def collapsed_frame(
+        local: jax.Array, rotation: jax.Array, translation: jax.Array, mean: jax.Array, inverse_std: jax.Array
+    ) -> Collapsed:
+        seen = (views, mean, inverse_std, problem.point_weight, weights, cameras_move)
+        return collapse(local, rotation, translation, *seen)
+
     def one_chunk(index: jax.Array) -> tuple[PointSums, FrameBlocks]:
         rows = rows_of(parameters, first + index * chunk, chunk)
         mean, inverse_std = (
@@ -100,20 +95,13 @@ def linearise_alignment(
             for values in (problem.mean, problem.inverse_std)
         )
         local = observed_points(problem, jnp.moveaxis(head_vertices(rows, problem), -1, 1))
-
-        def one_frame(
-            local: jax.Array, row: Parameters, mean: jax.Array, inverse_std: jax.Array
-        ) -> tuple[PointSums, FrameBlocks]:
-            collapsed = collapse(
-                local, row.head_rotation, row.head_translation, views, mean, inverse_std, problem.point_weight,
-                weights, cameras_move,
-            )  # fmt: skip
-            movement = _movement(local, row, bases, chart, columns)
-            return _frame_terms(collapsed, movement, bases, columns, chart)
-
-        axes = Parameters(None, 0, 0, 0, 0, None, None, None, None)
-        added, blocks = jax.vmap(one_frame, in_axes=(0, axes, 1, 1))(local, rows, mean, inverse_std)
-        return jax.tree.map(lambda part: part.sum(0), added), blocks
+        collapsed = jax.vmap(collapsed_frame, in_axes=(0, 0, 0, 1, 1))(
+            local, rows.head_rotation, rows.head_translation, mean, inverse_std
+        )
+        terms = still_terms(collapsed, local, rows, bases, columns)
+        if len(bases.moved):
+            terms = add_terms(terms, moved_terms(collapsed, local, rows, bases, chart, columns))
+        return _sums(collapsed, terms, columns), _blocks(terms, columns, collapsed.cross.shape[1])
 
     start = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one_chunk, jnp.zeros((), jnp.int32))[0])
 
@@ -123,75 +111,36 @@ def linearise_alignment(
 
     sums, blocks = jax.lax.scan(accumulate, start, jnp.arange(problem.mean.shape[1] // chunk))
     blocks = jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:]), blocks)
-    shared, gradient_shared = border_system(sums, bases, chart, columns)
+    shared, gradient_shared = border_system(sums, bases, columns)
     nothing = jnp.zeros_like(blocks.diagonal)
     return NormalEquations(blocks.diagonal, nothing, nothing, blocks.border, shared, blocks.gradient, gradient_shared)
 
 
-def _movement(local: jax.Array, row: Parameters, bases: PointBases, chart: Chart, columns: Columns) -> Movement:
-    active = moving_joints(chart)
-    posing = pose_columns(local, row.head_rotation)
-    no_joints = jnp.zeros((3, local.shape[1], 3 * len(active)), local.dtype)
-    still = select_movement(bases.expression, no_joints, posing, columns)
-    if not len(bases.moved):
-        none = jnp.zeros((3, 0, 0), local.dtype)
-        return Movement(still, none, none)
-    posed = pose(bases.moved_head, row.identity, row.expression, row.joint_rotations, active)
-    posed = corners_to_points(posed, bases.moved_barycentric)
-    moved = select_movement(posed.expression, posed.joints, posing[:, bases.moved], columns)
-    return Movement(still, moved, posed.identity)
+def _blocks(terms: MovementTerms, columns: Columns, cameras: int) -> FrameBlocks:
+    """The frames' own rows of the system."""
+    own, together = movement_split(columns)
+    border = [
+        terms.with_identity[:, own],
+        terms.movement[:, own][:, :, together],
+        terms.with_offsets[:, own],
+        terms.with_cameras[:, own] @ camera_selection(columns, cameras),
+    ]
+    return FrameBlocks(terms.movement[:, own][:, :, own], jnp.concatenate(border, axis=2), terms.gradient[:, own])
 
 
-def _times(information: jax.Array, basis: jax.Array) -> jax.Array:
-    """Information [3,3,n] times columns [3,n,x]: plain arithmetic, the products being only three wide."""
-    return jnp.stack([sum(information[i, j, :, None] * basis[j] for j in range(3)) for i in range(3)])
-
-
-def _frame_terms(
-    collapsed: Collapsed, movement: Movement, bases: PointBases, columns: Columns, chart: Chart
-) -> tuple[PointSums, FrameBlocks]:
-    """One frame's blocks of the system, and what it adds to the sums over frames."""
-    has_identity = "identity" in dict(columns.shared)
-    identity = bases.identity if has_identity else bases.identity[..., :0]
-    weighted = _times(collapsed.information * bases.still, movement.still)
-    pulling = collapsed.gradient * bases.still
-    own = jnp.einsum("ipx,ipz->xz", weighted, movement.still)
-    with_identity = jnp.einsum("ipx,ips->xs", weighted, identity)
-    gradient = jnp.einsum("ip,ipx->x", pulling, movement.still)
-    flat_cross = collapsed.cross.reshape(-1, *collapsed.cross.shape[2:])
-    with_cameras = jnp.einsum("ipx,aip->xa", movement.still, flat_cross * bases.still)
-    size = identity.shape[-1]
-    dense = jnp.zeros((size, size), own.dtype)
-    dense_gradient, dense_cameras = jnp.zeros((size,), own.dtype), jnp.zeros((size, len(flat_cross)), own.dtype)
-    moved_identity = jnp.zeros((3, 0, size), own.dtype)
-    if len(bases.moved):
-        turned = movement.moved_identity[..., :size]
-        information, pull = collapsed.information[..., bases.moved], collapsed.gradient[:, bases.moved]
-        weighted_moved, moved_identity = _times(information, movement.moved), _times(information, turned)
-        own += jnp.einsum("ipx,ipz->xz", weighted_moved, movement.moved)
-        with_identity += jnp.einsum("ipx,ips->xs", weighted_moved, turned)
-        gradient += jnp.einsum("ip,ipx->x", pull, movement.moved)
-        cross_moved = flat_cross[..., bases.moved]
-        with_cameras += jnp.einsum("ipx,aip->xa", movement.moved, cross_moved)
-        dense += jnp.einsum("ips,ipr->sr", moved_identity, turned)
-        dense_gradient += jnp.einsum("ip,ips->s", pull, turned)
-        dense_cameras += jnp.einsum("ips,aip->sa", turned, cross_moved)
-        weighted = weighted.at[:, bases.moved].add(weighted_moved)
-    rows, together = (jnp.asarray(part, jnp.int32) for part in movement_split(columns))
-    with_offsets = offset_columns(weighted, bases, chart)
-    selection = camera_selection(columns, collapsed.cross.shape[0])
-    border = jnp.concatenate([with_identity, own[:, together], with_offsets, with_cameras @ selection], axis=1)
-    offsets_move = chart.layout.offset_count > 0
-    sums = PointSums(
-        information=collapsed.information,
-        gradient=collapsed.gradient,
-        cross=collapsed.cross,
-        curvature=collapsed.curvature,
-        camera_gradient=collapsed.camera_gradient,
-        dense=jnp.block([[dense, with_identity[together].T], [with_identity[together], own[together][:, together]]]),
-        dense_gradient=jnp.concatenate([dense_gradient, gradient[together]]),
-        dense_cameras=jnp.concatenate([dense_cameras, with_cameras[together]]),
-        moved_identity=moved_identity if offsets_move else moved_identity[:, :0],
-        shared_movement=weighted[..., together] if offsets_move else weighted[:, :0, together],
+def _sums(collapsed: Collapsed, terms: MovementTerms, columns: Columns) -> PointSums:
+    """What the chunk adds to the sums over frames."""
+    _, together = movement_split(columns)
+    shared_identity = terms.with_identity[:, together].sum(0)
+    shared_movement = terms.movement[:, together][:, :, together].sum(0)
+    return PointSums(
+        information=collapsed.information.sum(0),
+        gradient=collapsed.gradient.sum(0),
+        cross=collapsed.cross.sum(0),
+        curvature=collapsed.curvature.sum(0),
+        camera_gradient=collapsed.camera_gradient.sum(0),
+        dense=jnp.block([[terms.identity, shared_identity.T], [shared_identity, shared_movement]]),
+        dense_gradient=jnp.concatenate([terms.identity_gradient, terms.gradient[:, together].sum(0)]),
+        dense_cameras=jnp.concatenate([terms.identity_cameras, terms.with_cameras[:, together].sum(0)]),
+        dense_offsets=jnp.concatenate([terms.identity_offsets, terms.with_offsets[:, together].sum(0)]),
     )
-    return sums, FrameBlocks(own[rows][:, rows], border[rows], gradient[rows])
