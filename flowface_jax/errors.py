@@ -23,3 +23,9 @@ class MissingDependencyError(FlowfaceError):
     """An optional package is needed for this call and is not installed."""
 
     exit_code = 3
+
+
+class VerdictError(FlowfaceError):
+    """`--strict` was asked for and the track's verdict is below "usable"; the results have been written."""
+
+    exit_code = 4

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from flowface_jax.cameras import load_cameras, select_cameras
-from flowface_jax.errors import InputError
+from flowface_jax.cli.summary import track_summary
+from flowface_jax.errors import InputError, VerdictError
 from flowface_jax.fitting.config import FitConfig, config_from_mapping
+from flowface_jax.fitting.track import Track
+from flowface_jax.fitting.verdict import ACCEPTED
 from flowface_jax.pipeline import CameraChoice, Existing
 from flowface_jax.reporting import Reporter, SilentReporter, TerminalReporter
 
@@ -27,6 +32,11 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="fit.NAME=VALUE",
         help="a fit setting, e.g. fit.temporal_weight=1e5; repeatable",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help=f"exit with code {VerdictError.exit_code} if the track, written anyway, is worse than '{ACCEPTED[-1]}'",
     )
     parser.add_argument("--out", "-o", required=True, metavar="DIR", help="folder for the results")
     in_use = parser.add_mutually_exclusive_group()
@@ -67,3 +77,19 @@ def existing(options: argparse.Namespace) -> Existing:
 def reporter(options: argparse.Namespace) -> Reporter:
     """Progress bars, unless quiet."""
     return SilentReporter() if options.quiet else TerminalReporter()
+
+
+def conclude(track: Track, options: argparse.Namespace) -> None:
+    """Say how it went. Raises VerdictError where `--strict` does not accept the track, which has been written."""
+    if not options.quiet:
+        sys.stdout.write(track_summary(track, options.out))
+    if options.strict:
+        check_verdict(track, options.out)
+
+
+def check_verdict(track: Track, folder: str | os.PathLike[str]) -> None:
+    """Raise VerdictError, with the reasons, where the track is worse than usable."""
+    if track.verdict in ACCEPTED:
+        return
+    reasons = "; ".join(track.summary["quality"]["verdict_reasons"])
+    raise VerdictError(f"the track is {track.verdict}: {reasons}; it is written to {folder}, see quality in track.json")

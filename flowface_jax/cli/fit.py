@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from flowface_jax.alignment.source import load_alignment
 from flowface_jax.cli import common
-from flowface_jax.cli.summary import track_summary
 from flowface_jax.heads.source import load_head
 from flowface_jax.pipeline import fit_file, read_neutral
 
@@ -37,5 +35,4 @@ def run(options: argparse.Namespace) -> None:
         existing=common.existing(options),
         reporter=common.reporter(options),
     )
-    if not options.quiet:
-        sys.stdout.write(track_summary(result, options.out))
+    common.conclude(result, options)

@@ -34,7 +34,9 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 unusable input, 3 a missing optional package, 1 any other."""
+    """Run one command and return its exit code: 0 done, 2 unusable input, 3 a missing optional package, 4 a track that
+    `--strict` does not accept (its files are written all the same), 1 any other error.
+    """
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.ERROR if options.quiet else logging.WARNING, format="flowface: %(message)s", stream=sys.stderr

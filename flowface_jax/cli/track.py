@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from flowface_jax.cli import common
-from flowface_jax.cli.summary import track_summary
 from flowface_jax.heads.source import load_head
 from flowface_jax.pipeline import read_neutral, track
 
@@ -57,5 +55,4 @@ def run(options: argparse.Namespace) -> None:
         mica=options.mica,
         detector=options.detector,
     )
-    if not options.quiet:
-        sys.stdout.write(track_summary(result, options.out))
+    common.conclude(result, options)

@@ -54,10 +54,20 @@ def eliminate(system: NormalEquations) -> tuple[ChainFactor, jax.Array]:
 def solve(factor: Factor, rows: jax.Array, shared: jax.Array) -> tuple[jax.Array, jax.Array]:
     """H⁻¹ times the right-hand side rows [F,d], shared [s]."""
     with jax.default_matmul_precision("highest"):
-        halfway = _forward(factor.chain, rows)
+        halfway = forward_substitute(factor.chain, rows)
         reduced_right = shared - jnp.einsum("tis,ti->s", factor.chain.border, halfway)
         solution = _cholesky_solve(factor.reduced, reduced_right)
-        return _backward(factor.chain, halfway - factor.chain.border @ solution), solution
+        return back_substitute(factor.chain, halfway - factor.chain.border @ solution), solution
+
+
+def halfway(factor: Factor, rows: jax.Array, shared: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """L⁻¹ times the right-hand side rows [F,d], shared [s], where H = L Lᵀ."""
+    with jax.default_matmul_precision("highest"):
+        rows = forward_substitute(factor.chain, rows)
+        shared = shared - jnp.einsum("tis,ti->s", factor.chain.border, rows)
+        if shared.shape[0]:
+            shared = jax.scipy.linalg.solve_triangular(factor.reduced, shared, lower=True)
+        return rows, shared
 
 
 def _factorise_chain(diagonal: jax.Array, following: jax.Array, second: jax.Array, border: jax.Array) -> ChainFactor:
@@ -84,7 +94,7 @@ def _factorise_chain(diagonal: jax.Array, following: jax.Array, second: jax.Arra
     return ChainFactor(*factors)
 
 
-def _forward(chain: ChainFactor, rows: jax.Array) -> jax.Array:
+def forward_substitute(chain: ChainFactor, rows: jax.Array) -> jax.Array:
     """L⁻¹ rows [F,d]."""
     if rows.shape[1] == 0:
         return rows
@@ -99,7 +109,7 @@ def _forward(chain: ChainFactor, rows: jax.Array) -> jax.Array:
     return jax.lax.scan(one_frame, (nothing, nothing), (chain.lower, chain.following, chain.second, rows))[1]
 
 
-def _backward(chain: ChainFactor, rows: jax.Array) -> jax.Array:
+def back_substitute(chain: ChainFactor, rows: jax.Array) -> jax.Array:
     """L⁻ᵀ rows [F,d]."""
     if rows.shape[1] == 0:
         return rows

@@ -45,6 +45,9 @@ class FitConfig:
     solver: "levenberg_marquardt" uses the energy's own structure, "adamw" is the paper's; both minimise one energy.
     max_iterations: limit of Levenberg-Marquardt. energy_tolerance: it has converged once an iteration lowers the
         energy by less than this fraction of it.
+    window_frames: sequences of more than twice as many frames are fitted in windows of this many, with a shared
+        identity, in bounded memory; 0 = never.
+    error_bars: whether the track gets standard deviations of its parameters and vertices.
 
     AdamW: learning_rate: AdamW step in the units of `parameters.UNITS`. weight_decay: AdamW's.
     patience: steps without progress before the step is halved. plateau_tolerance: smallest relative decrease that
@@ -77,6 +80,8 @@ class FitConfig:
     solver: Solver = "levenberg_marquardt"
     max_iterations: int = 60
     energy_tolerance: float = 1e-6
+    window_frames: int = 1024
+    error_bars: bool = True
 
     learning_rate: float = 1e-2
     weight_decay: float = 0.0
@@ -122,6 +127,8 @@ def _parse(key: str, value: Any, current: Any) -> Any:
     try:
         if isinstance(current, tuple):
             return tuple(part for part in value.split(",") if part) if isinstance(value, str) else tuple(value)
+        if isinstance(current, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
         if isinstance(current, int):
             number = float(value)
             if number != int(number):
@@ -130,5 +137,5 @@ def _parse(key: str, value: Any, current: Any) -> Any:
         if isinstance(current, float):
             return float(value)
         return str(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         raise InputError(f"fit.{key}: expected {type(current).__name__}, found '{value}'") from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -21,14 +22,22 @@ from flowface_jax.errors import InputError
 from flowface_jax.fitting.adamw import solve_adamw
 from flowface_jax.fitting.bundle import BundleState
 from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.error_bars import error_bars
 from flowface_jax.fitting.initialise import freedom_of, initialise, observations_of
 from flowface_jax.fitting.levenberg_marquardt import solve_levenberg_marquardt
 from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters
 from flowface_jax.fitting.problem import FitProblem, make_problem
-from flowface_jax.fitting.quality import Quality, frame_flags, point_residuals, summarise
+from flowface_jax.fitting.quality import Quality, assess
 from flowface_jax.fitting.solution import Solution
 from flowface_jax.fitting.track import Track, head_fingerprint
+from flowface_jax.fitting.windows import (
+    first_frames,
+    solve_in_windows,
+    solved_in_windows,
+    window_size,
+    with_all_frames,
+)
 from flowface_jax.heads.model import HeadModel
 
 SOLVERS = {"levenberg_marquardt": solve_levenberg_marquardt, "adamw": solve_adamw}
@@ -43,27 +52,41 @@ def fit(
     config: FitConfig | None = None,
     neutral_template: np.ndarray | None = None,
     progress: Progress | None = None,
+    devices: Sequence[jax.Device] = (),
 ) -> Track:
     """Fit the head model (and unknown cameras) to an alignment by minimising the energy of section 3.2.2.
 
     cameras: known cameras, in the alignment's order; None = focal lengths and poses are solved for and the first
     camera is the world. neutral_template: [V,3] m, a metric neutral head for E_MICA. progress: called with
-    (step, energy, step scale).
-    Raises InputError where counts differ, no face is visible, or views cannot be linked.
+    (step, energy, damping or step scale). devices: spread the frames over these, of one host or several; by default
+    the default device does all. Every host must call with the same arguments.
+    Raises InputError where counts differ, no face is visible, views cannot be linked, or devices cannot be used.
     """
     config = config or FitConfig()
+    if len(devices) > 1 and config.solver != "levenberg_marquardt":
+        raise InputError(f"fit.solver={config.solver} runs on one device, found {len(devices)}; use the default solver")
     started = time.perf_counter()
     _check(alignment, cameras)
     layout = make_layout(alignment, head, cameras, config)
     state, focal_guess = initialise(alignment, head, cameras, layout, config)
     initialised = time.perf_counter()
     principal_point = alignment.image_size / 2.0 if cameras is None else np.asarray(cameras.principal_point)
-    problem = make_problem(alignment, head, principal_point, config, neutral_template)
-    chart = make_chart(problem, head, state, layout, config)
-    solution = SOLVERS[config.solver](problem, chart, config, jnp.asarray(focal_guess, jnp.float32), progress)
+    focal_guess = jnp.asarray(focal_guess, jnp.float32)
+    if len(devices) <= 1 and solved_in_windows(alignment.frame_count, layout, config):
+        beginning = first_frames(alignment, window_size(config))
+        problem = make_problem(beginning, head, principal_point, config, neutral_template)
+        chart = make_window_chart(problem, head, state, layout, config)
+        solution = solve_in_windows(alignment, problem, chart, _all_frames(chart, state), config, focal_guess, progress)
+        problem = with_all_frames(problem, alignment)
+    else:
+        problem = make_problem(alignment, head, principal_point, config, neutral_template, devices=max(len(devices), 1))
+        chart = make_chart(problem, head, state, layout, config)
+        solve = SOLVERS[config.solver]
+        solve = functools.partial(solve, devices=devices) if len(devices) > 1 else solve
+        solution = solve(problem, chart, config, focal_guess, progress)
     solved = time.perf_counter()
     timings = {"initialise_s": initialised - started, "solve_s": solved - initialised}
-    return _make_track(alignment, head, cameras, config, problem, chart, solution, timings)
+    return _make_track(alignment, head, cameras, config, problem, chart, solution, focal_guess, timings)
 
 
 def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig) -> Layout:
@@ -98,7 +121,7 @@ def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, 
 
 def make_chart(problem: FitProblem, head: HeadModel, state: BundleState, layout: Layout, config: FitConfig) -> Chart:
     """The initial state as the point about which the solver counts its variables, frames padded."""
-    frames, real = problem.frame_count, len(state.head_rotation)
+    frames = problem.frame_count
     identity = np.zeros(problem.head.identity_size, np.float32)
     shared = min(len(state.identity), len(identity))
     identity[:shared] = state.identity[:shared]
@@ -119,14 +142,39 @@ def make_chart(problem: FitProblem, head: HeadModel, state: BundleState, layout:
         rows = np.flatnonzero(np.asarray(problem.head.regions[config.offset_region]))
         distinct, slots = np.unique(np.asarray(problem.vertex_ids)[rows], return_inverse=True)
         layout = dataclasses.replace(layout, offset_count=len(distinct))
-    positions = np.einsum("cij,fj->cfi", state.camera_rotation, state.head_translation)
-    depth = (positions + state.camera_translation[:, None])[..., 2]
     return Chart(
         base=base,
         offset_rows=jnp.asarray(rows, jnp.int32),
         offset_slots=jnp.asarray(slots, jnp.int32),
-        depth=jnp.asarray(np.median(depth[:, :real], axis=1), jnp.float32),
+        depth=_typical_depth(state),
         layout=layout,
+    )
+
+
+def make_window_chart(
+    problem: FitProblem, head: HeadModel, state: BundleState, layout: Layout, config: FitConfig
+) -> Chart:
+    """The chart of a long video's first window: its frames of `state`, but the depths of all frames."""
+    chart = make_chart(problem, head, state.of_frames(np.arange(problem.frame_count)), layout, config)
+    return dataclasses.replace(chart, depth=_typical_depth(state))
+
+
+def _typical_depth(state: BundleState) -> jax.Array:
+    """Median depth of the head in each camera [C] m."""
+    positions = np.einsum("cij,fj->cfi", state.camera_rotation, state.head_translation)
+    depth = (positions + state.camera_translation[:, None])[..., 2]
+    return jnp.asarray(np.median(depth, axis=1), jnp.float32)
+
+
+def _all_frames(chart: Chart, state: BundleState) -> Parameters:
+    """The initial parameters with a row for every frame of `state`, as NumPy arrays."""
+    joints = np.zeros((len(state.head_rotation), *chart.base.joint_rotations.shape[1:]), np.float32)
+    return dataclasses.replace(
+        jax.tree.map(np.asarray, chart.base),
+        expression=state.expression.astype(np.float32),
+        joint_rotations=joints,
+        head_rotation=state.head_rotation.astype(np.float32),
+        head_translation=state.head_translation.astype(np.float32),
     )
 
 
@@ -173,14 +221,18 @@ def _make_track(
     problem: FitProblem,
     chart: Chart,
     solution: Solution,
+    focal_guess: jax.Array,
     timings: dict[str, float],
 ) -> Track:
     """Everything in the user's terms: full vertices, real frames, axis-angle, with residuals and the record."""
     real, parameters = alignment.frame_count, solution.parameters
-    quality = summarise(point_residuals(parameters, problem)[:, :real], alignment)
+    quality = assess(parameters, problem, alignment, head)
     focal_std = _focal_std(alignment, head, cameras, config, chart.layout, parameters)
     record = _record(alignment, head, config, chart.layout, solution, quality, focal_std)
-    record |= {"cameras_known": cameras is not None, "timings": timings}
+    started, names = time.perf_counter(), alignment.camera_names
+    uncertainty, told = error_bars(parameters, problem, chart, config, focal_guess, head, real, names)
+    timings["error_bars_s"] = time.perf_counter() - started
+    record |= {"cameras_known": cameras is not None, "timings": timings, "uncertainty": told}
     offsets = np.zeros((head.vertex_count, 3), np.float32)
     offsets[np.asarray(problem.vertex_ids)] = np.asarray(parameters.offsets)
     joints = np.zeros((real, head.joint_count, 3), np.float32)
@@ -193,23 +245,33 @@ def _make_track(
         head_rotation=_rotation_vectors(np.asarray(parameters.head_rotation)[:real]),
         head_translation=np.asarray(parameters.head_translation)[:real],
         offsets=offsets,
-        cameras=make_cameras(
-            np.asarray(parameters.focal),
-            np.asarray(problem.principal_point),
-            np.asarray(parameters.camera_rotation),
-            np.asarray(parameters.camera_translation),
-            alignment.image_size,
-            alignment.camera_names,
-        ),
+        cameras=_cameras(alignment, problem, parameters, chart.base),
         observed=alignment.valid.copy(),
-        residual_px=quality.median_px,
-        residual_p90_px=quality.p90_px,
-        face_width_px=quality.face_width_px,
+        residual_px=quality.points.median_px,
+        residual_p90_px=quality.points.p90_px,
+        face_width_px=quality.points.face_width_px,
         frame_times=alignment.frame_times,
         frame_ids=alignment.frame_ids,
         energy_history=solution.history,
         record=json.dumps(record, sort_keys=True),
+        region_names=quality.region_names,
+        region_chi_square=quality.points.chi_square,
+        region_chi_square_median=quality.points.chi_square_median,
+        region_hidden=quality.region_hidden,
+        region_astray=quality.region_astray,
+        uncertainty=uncertainty,
     )
+
+
+def _cameras(alignment: Alignment, problem: FitProblem, found: Parameters, base: Parameters) -> Cameras:
+    """The cameras that were found, or those that the fit began with where it ended in numbers that are not finite."""
+    values = [
+        (np.asarray(p.focal), np.asarray(p.camera_rotation), np.asarray(p.camera_translation)) for p in (found, base)
+    ]
+    sound = all(np.isfinite(array).all() for array in values[0])
+    focal, rotation, translation = values[0] if sound else values[1]
+    principal_point = np.asarray(problem.principal_point)
+    return make_cameras(focal, principal_point, rotation, translation, alignment.image_size, alignment.camera_names)
 
 
 def _record(
@@ -238,12 +300,14 @@ def _record(
             "name": config.solver,
             "steps": len(solution.history),
             "converged": solution.converged,
+            "windows": solution.windows,
             "energy": terms,
         },
         "focal_relative_std": [float(s) for s in focal_std],
         "notes": [note] if note else [],
-        "flags": frame_flags(quality, alignment),
-        "residual": quality.as_record(),
+        "flags": quality.flags,
+        "residual": quality.residual_record(),
+        "quality": quality.record(alignment),
         "versions": versions(),
     }
 
@@ -261,7 +325,7 @@ def _focal_std(
     real = alignment.frame_count
     arrays = {f.name: np.asarray(getattr(parameters, f.name), np.float64) for f in dataclasses.fields(parameters)}
     state = BundleState(
-        identity=arrays["identity"][: observations.identity_basis.shape[-1]],
+        identity=arrays["identity"][: observations.common.identity_basis.shape[-1]],
         expression=arrays["expression"][:real],
         head_rotation=arrays["head_rotation"][:real],
         head_translation=arrays["head_translation"][:real],
@@ -269,7 +333,11 @@ def _focal_std(
         camera_translation=arrays["camera_translation"],
         focal=arrays["focal"],
     )
-    return focal_standard_deviation(observations, state, freedom_of(observations, layout, config))
+    try:
+        return focal_standard_deviation(observations, state, freedom_of(observations, layout, config))
+    except np.linalg.LinAlgError:
+        # Numbers that are not finite, or too large to multiply: the verdict on the track says so.
+        return np.full(alignment.camera_count, np.nan)
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
@@ -279,7 +347,10 @@ def _padded(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _rotation_vectors(matrices: np.ndarray) -> np.ndarray:
-    return Rotation.from_matrix(matrices).as_rotvec().astype(np.float32)
+    """Axis-angle [F,3] of rotation matrices [F,3,3]; NaN where a matrix holds numbers that are not finite."""
+    known = np.isfinite(matrices).all((1, 2))
+    rotations = Rotation.from_matrix(np.where(known[:, None, None], matrices, np.eye(3)))
+    return np.where(known[:, None], rotations.as_rotvec(), np.nan).astype(np.float32)
 
 
 def versions() -> dict[str, Any]:

@@ -8,15 +8,14 @@ active set: unknowns that would cross a limit stop at it, and the others are sol
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowface_jax.fitting.chain import factorise, solve
 from flowface_jax.fitting.config import FitConfig
-from flowface_jax.fitting.energy import EnergyWeights, energy
+from flowface_jax.fitting.energy import EnergyWeights
 from flowface_jax.fitting.normal_equations import NormalEquations
 from flowface_jax.fitting.objective import Objective, make_objective
 from flowface_jax.fitting.parameters import Chart, Parameters, assemble, initial_variables
@@ -52,21 +51,34 @@ def solve_levenberg_marquardt(
     config: FitConfig,
     focal_guess: jax.Array,
     progress: Callable[[int, float, float], None] | None = None,
+    devices: Sequence[jax.Device] = (),
 ) -> Solution:
-    """Minimise the energy from `chart.base`. progress: called with (iteration, energy, damping) after each one."""
-    weights = EnergyWeights.of(config)
-    objective = make_objective(problem, chart, weights, focal_guess)
+    """Minimise the energy from `chart.base`. progress: called with (iteration, energy, damping) after each one.
+    devices: where the frames are spread; the default device if not several.
+    """
+    objective = make_objective(problem, chart, EnergyWeights.of(config), focal_guess, devices)
+    state = minimise(objective, config, progress=progress)
+    history = np.asarray(state.history)[: int(state.iteration)]
+    return Solution(state.parameters, history, bool(state.finished), objective.terms(np.asarray(state.energies)))
+
+
+def minimise(
+    objective: Objective,
+    config: FitConfig,
+    negligible: float = 0.0,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> LevenbergState:
+    """Iterate from the chart's base until converged or at `config.max_iterations`.
+
+    negligible: an energy so small that the tolerance is a fraction of it rather than of what is left.
+    """
     state = start(objective, config.max_iterations)
-    tolerance = jnp.asarray(config.energy_tolerance)
-    while not bool(state.finished):
-        state = _advance_jit(state, objective, tolerance)
+    tolerance, negligible = jnp.asarray(config.energy_tolerance), jnp.asarray(negligible)
+    while not bool(state.finished) and int(state.iteration) < config.max_iterations:
+        state = _advance_jit(state, objective, tolerance, negligible)
         if progress is not None:
             progress(int(state.iteration), float(jnp.sum(state.energies)), float(state.damping))
-        if int(state.iteration) >= config.max_iterations:
-            break
-    terms = jax.jit(energy)(state.parameters, problem, weights, focal_guess)
-    history = np.asarray(state.history)[: int(state.iteration)]
-    return Solution(state.parameters, history, bool(state.finished), terms)
+    return state
 
 
 @functools.partial(jax.jit, static_argnames=("limit",))
@@ -86,9 +98,11 @@ def start(objective: Objective, limit: int) -> LevenbergState:
     )
 
 
-def advance(state: LevenbergState, objective: Objective, tolerance: jax.Array) -> LevenbergState:
+def advance(
+    state: LevenbergState, objective: Objective, tolerance: jax.Array, negligible: jax.Array | float = 0.0
+) -> LevenbergState:
     """One step tried: taken if it lowers the energy. Finished when a step, promised or taken, lowers it by less than
-    `tolerance` of itself, or when no step does at all.
+    `tolerance` of itself (or of a `negligible` energy), or when no step does at all.
     """
     rows, shared = _step(state, objective)
     candidate = objective.retract(state.parameters, rows, shared)
@@ -104,7 +118,7 @@ def advance(state: LevenbergState, objective: Objective, tolerance: jax.Array) -
     calmed = jnp.clip(1.0 - (2.0 * kept - 1.0) ** 3, 0.1, 2.0)
     damping = state.damping * jnp.where(taken, calmed, state.growth)
     least = 10.0 * jnp.finfo(damping.dtype).eps
-    small = tolerance * total
+    small = tolerance * jnp.maximum(total, negligible)
     converged = jnp.where(taken, fallen <= small, promised <= small)
     # A heavily damped step is small whatever is left to gain.
     converged = (converged & (state.damping <= FIRST_DAMPING)) | (damping > LARGEST_DAMPING)
@@ -131,30 +145,29 @@ def _step(state: LevenbergState, objective: Objective) -> tuple[jax.Array, jax.A
     system = state.system
     low, high = objective.room(state.parameters)
     bounded = bool("expression" in objective.columns.frame_slices())
-    stuck = ((low == 0) & (system.gradient_rows > 0)) | ((high == 0) & (system.gradient_rows < 0))
+    stuck = objective.at_limit(state.parameters, system.gradient_rows)
     free_shared = jnp.ones_like(system.gradient_shared)
+    if objective.free_rows is not None:
+        stuck = stuck | ~objective.free_rows
+    if objective.free_shared is not None:
+        free_shared = objective.free_shared.astype(free_shared.dtype)
 
     def solved(held: jax.Array, at: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The step in which `held` unknowns [F,d] move by `at`."""
         pushed_rows, pushed_shared = system.times(at, jnp.zeros_like(system.gradient_shared))
         free = (~held).astype(at.dtype)
         conditioned, scale_rows, scale_shared = system.conditioned(state.damping, free, free_shared)
-        factor = factorise(conditioned)
-        rows, shared = solve(
-            factor,
+        rows, shared = objective.solve(
+            conditioned,
             -free * (system.gradient_rows + pushed_rows) / scale_rows,
-            -(system.gradient_shared + pushed_shared) / scale_shared,
+            -free_shared * (system.gradient_shared + pushed_shared) / scale_shared,
         )
         return jnp.where(held, at, rows / scale_rows), shared / scale_shared
 
-    nowhere = jnp.zeros_like(system.gradient_rows)
-    rows, shared = solved(stuck, nowhere)
-    if not bounded:
-        return rows, shared
-
-    def crossing(carry: tuple[jax.Array, ...]) -> jax.Array:
+    def unsettled(carry: tuple[jax.Array, ...]) -> jax.Array:
         rows, _, _, _, rounds = carry
-        return (rounds < LIMIT_ROUNDS) & jnp.any((rows < low) | (rows > high))
+        crosses = jnp.any((rows < low) | (rows > high)) if bounded else False
+        return (rounds == 0) | ((rounds <= LIMIT_ROUNDS) & crosses)
 
     def again(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         rows, _, held, at, rounds = carry
@@ -164,5 +177,7 @@ def _step(state: LevenbergState, objective: Objective) -> tuple[jax.Array, jax.A
         rows, shared = solved(held, at)
         return rows, shared, held, at, rounds + 1
 
-    rows, shared, *_ = jax.lax.while_loop(crossing, again, (rows, shared, stuck, nowhere, 0))
+    nowhere = jnp.zeros_like(system.gradient_rows)
+    carry = (nowhere, jnp.zeros_like(system.gradient_shared), stuck, nowhere, 0)
+    rows, shared, *_ = jax.lax.while_loop(unsettled, again, carry)
     return jnp.clip(rows, low, high), shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -55,10 +56,15 @@ class FitProblem:
         return self.mean.shape[1]
 
 
-def padded_length(count: int) -> int:
-    """The frame count after padding: few distinct lengths, so that few programs are compiled."""
+def padded_length(count: int, devices: int = 1) -> int:
+    """The frame count after padding: few distinct lengths, so that few programs are compiled, and equal stretches of
+    at least four frames for several devices.
+    """
+    if count == 1 and devices == 1:
+        return 1
     step = max(8, 2 ** max(0, count.bit_length() - 4))
-    return -(-count // step) * step if count > 1 else 1
+    step = math.lcm(step, 4 * devices) if devices > 1 else step
+    return -(-count // step) * step
 
 
 def make_problem(
@@ -68,8 +74,10 @@ def make_problem(
     config: FitConfig,
     neutral_template: np.ndarray | None = None,
     frames: np.ndarray | None = None,
+    devices: int = 1,
 ) -> FitProblem:
-    """Gather what the energy needs. frames: indices of the frames to use (all by default).
+    """Gather what the energy needs. frames: indices of the frames to use (all by default). devices: how many the
+    frames will be spread over.
 
     Raises InputError where points, neutral template or sizes do not fit the head.
     """
@@ -80,15 +88,16 @@ def make_problem(
     temporal = _spread_vertices(head, config.temporal_vertices)
     vertex_ids = np.concatenate([corners.T.ravel(), temporal])
     selected = np.arange(alignment.frame_count) if frames is None else np.asarray(frames)
-    consecutive = frames is None and _is_sequence(alignment)
-    real, count = len(selected), padded_length(len(selected))
+    consecutive = frames is None and is_sequence(alignment)
+    real, count = len(selected), padded_length(len(selected), devices)
     observed = np.isfinite(alignment.std) & alignment.valid[..., None]
     inverse_std = np.where(observed, 1.0 / np.where(observed, alignment.std, 1.0), 0.0).astype(np.float32)
+    solved = leading(head, config.identity_size, config.expression_size)
     centre = np.zeros(count, bool)
     if consecutive and real >= 3:
         centre[1 : real - 1] = True
     return FitProblem(
-        head=restrict(_leading(head, config), jnp.asarray(vertex_ids)),
+        head=restrict(solved, jnp.asarray(vertex_ids)),
         barycentric=jnp.asarray(barycentric.T),
         mean=jnp.asarray(_pad(alignment.mean[:, selected], count)),
         inverse_std=jnp.asarray(_pad(inverse_std[:, selected], count)),
@@ -98,7 +107,7 @@ def make_problem(
         temporal_scale=jnp.float32(FLAME_VERTICES / len(temporal)),
         principal_point=jnp.asarray(principal_point, jnp.float32),
         neutral_residual=jnp.asarray(_neutral_residual(head, neutral_template)),
-        neutral_basis=_leading(head, config).identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),
+        neutral_basis=solved.identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),
         vertex_ids=jnp.asarray(vertex_ids, jnp.int32),
         row_share=jnp.asarray(1.0 / np.bincount(vertex_ids)[vertex_ids], jnp.float32),
         identity_scale=jnp.float32(identity_scale(observed[:, selected], config)),
@@ -110,10 +119,10 @@ def identity_scale(observed: np.ndarray, config: FitConfig) -> float:
     return 1.0 if config.identity_prior == "once" else float(max(1, observed.any(-1).sum()))
 
 
-def _leading(head: HeadModel, config: FitConfig) -> HeadModel:
-    """The head with only the leading coefficients that are solved for."""
-    s = config.identity_size or head.identity_size
-    e = config.expression_size or head.expression_size
+def leading(head: HeadModel, identity_size: int, expression_size: int) -> HeadModel:
+    """The head with only its leading coefficients, those that are solved for; 0 = all of a kind."""
+    s = identity_size or head.identity_size
+    e = expression_size or head.expression_size
     return dataclasses.replace(
         head,
         identity_basis=head.identity_basis[..., :s],
@@ -133,7 +142,7 @@ def _point_weights(alignment: Alignment, head: HeadModel, ids: jax.Array, baryce
     return (np.asarray(head.vertex_weights)[np.asarray(ids)] * np.asarray(barycentric)).sum(1).astype(np.float32)
 
 
-def _is_sequence(alignment: Alignment) -> bool:
+def is_sequence(alignment: Alignment) -> bool:
     """Whether neighbouring frames are neighbours in time (a photo collection has no time stamps)."""
     times = alignment.frame_times
     return bool(np.isfinite(times).all() and (np.diff(times) > 0).all())

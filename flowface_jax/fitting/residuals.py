@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.fitting.energy import head_vertices, squared_distances
 from flowface_jax.fitting.parameters import Parameters
 from flowface_jax.fitting.problem import FitProblem
@@ -16,8 +17,10 @@ from flowface_jax.fitting.regions import RegionPoints
 from flowface_jax.pytrees import pytree_dataclass
 
 OUTLIER_SIGMAS = 5.0
-"""A point further than this many standard deviations from the fit is an outlier: once in 270,000 for two Gaussian
-coordinates, and near where the fit's robust kernel lets go (6 by default)."""
+OUTLIER_WIDTHS = 0.01
+"""A point is an outlier when it is further from the fit than this many standard deviations and this share of the face's
+width: once in 270,000 for two Gaussian coordinates, near where the fit's robust kernel lets go (6 by default), and far
+enough to be seen where an aligner is surer than it should be."""
 
 FARTHEST_PX = 1e6
 FARTHEST_SIGMAS = 1e6
@@ -28,7 +31,14 @@ FACING_COSINE = 0.5
 sure of all such points (see `aligners.noise.TURN_COSINES`)."""
 
 UNCERTAIN = 0.05
-"""A standard deviation above this share of the face's width tells nothing: the width of half an eye."""
+"""A standard deviation above this share of the face's width tells nothing: a quarter of an eye's width."""
+
+UNUSUAL = 3.0
+"""A standard deviation this many times as large as that point's usual one, relative to the face's width, says that the
+aligner does not see the point. Jitter and turning change it less than twofold on points that face the camera."""
+
+USUAL_FRAMES = 200
+"""What is usual is the median over this many frames, evenly spread."""
 
 MEDIAN_OF_CHI_SQUARE = 2.0 * float(np.log(2.0))
 """Median of χ² with two degrees of freedom: what a median squared residual is compared with."""
@@ -48,8 +58,8 @@ class PointStatistics:
     where the region has no observed point. Parameters are not subtracted from the degrees of freedom: a frame has some
     60 of its own, shared by all its regions and held by priors.
     facing: [C,F,R] how many points are expected to be seen (they face the camera, and it sees a face). hidden: [C,F,R]
-    how many of those are not observed, are outliers, or have a σ that tells nothing. spread: [C,F,R] typical σ of the
-    facing points (geometric mean) over the face's width, NaN where there is none.
+    how many of those are not observed, or with a σ that tells nothing or is unusually large. astray: [C,F,R] how many
+    of the others are outliers.
     """
 
     median_px: np.ndarray
@@ -60,23 +70,31 @@ class PointStatistics:
     chi_square_median: np.ndarray
     facing: np.ndarray
     hidden: np.ndarray
-    spread: np.ndarray
+    astray: np.ndarray
 
 
-_FRAMES_SECOND = ("median_px", "p90_px", "face_width_px", "outlier_share", "facing", "hidden", "spread")
+_FRAMES_SECOND = ("median_px", "p90_px", "face_width_px", "outlier_share", "facing", "hidden", "astray")
 
 
 def point_statistics(
-    parameters: Parameters, problem: FitProblem, points: RegionPoints, frames: int, chunk_values: int = CHUNK_VALUES
+    parameters: Parameters,
+    problem: FitProblem,
+    points: RegionPoints,
+    usual: np.ndarray,
+    frames: int,
+    chunk_values: int = CHUNK_VALUES,
 ) -> PointStatistics:
-    """Statistics of the first `frames` frames; the memory needed does not grow with their number."""
+    """Statistics of the first `frames` frames; the memory needed does not grow with their number.
+
+    usual: [C,Q], see `usual_spread`.
+    """
     cameras, padded, count = problem.mean.shape[:3]
     size = int(np.clip(chunk_values // (cameras * count), 1, padded))
     result: dict[str, np.ndarray] = {}
     for first in range(0, frames, size):
         # The last chunk begins early rather than be shorter, so that one program serves all.
         start = min(first, padded - size)
-        chunk = _statistics(parameters, problem, points, jnp.int32(start), size)
+        chunk = _statistics(parameters, problem, points, usual, jnp.int32(start), size)
         for field in dataclasses.fields(chunk):
             values = np.asarray(getattr(chunk, field.name), np.float32)
             axis = 1 if field.name in _FRAMES_SECOND else 0
@@ -89,9 +107,33 @@ def point_statistics(
     return PointStatistics(**result)
 
 
+def usual_spread(alignment: Alignment, points: RegionPoints) -> np.ndarray:
+    """Each point's usual σ over the face's width in each camera: [C,Q], the median over frames in which it is observed;
+    infinite where it never is.
+    """
+    usual = np.full((alignment.camera_count, len(points.chosen)), np.inf, np.float32)
+    for c in range(alignment.camera_count):
+        seen = np.flatnonzero(alignment.valid[c])
+        frames = seen[np.unique(np.linspace(0, max(len(seen) - 1, 0), min(USUAL_FRAMES, len(seen))).astype(int))]
+        std = alignment.std[c, frames][:, points.chosen]
+        observed = np.isfinite(std)
+        columns = alignment.mean[c, frames][:, points.chosen, 0]
+        width = np.where(observed, columns, -np.inf).max(1) - np.where(observed, columns, np.inf).min(1)
+        ordered = np.sort(np.where(observed, std / np.maximum(width, 1.0)[:, None], np.inf), axis=0)
+        if len(frames):
+            middle = np.maximum(observed.sum(0) - 1, 0) // 2
+            usual[c] = np.take_along_axis(ordered, middle[None], axis=0)[0]
+    return usual
+
+
 @functools.partial(jax.jit, static_argnames=("size",))
 def _statistics(
-    parameters: Parameters, problem: FitProblem, points: RegionPoints, start: jax.Array, size: int
+    parameters: Parameters,
+    problem: FitProblem,
+    points: RegionPoints,
+    usual: jax.Array,
+    start: jax.Array,
+    size: int,
 ) -> PointStatistics:
     """The statistics of `size` frames from `start` on."""
     parameters, problem = _frames_of(parameters, problem, start, size)
@@ -102,20 +144,16 @@ def _statistics(
     observed = information > 0
     distance = jnp.sqrt(jnp.where(jnp.isfinite(squared), jnp.minimum(squared, FARTHEST_PX**2), FARTHEST_PX**2))
     normalised = jnp.minimum(distance * information, FARTHEST_SIGMAS) ** 2
-    outlier = observed & (normalised > OUTLIER_SIGMAS**2)
     seen = observed.any(-1)
     ordered = jnp.sort(jnp.where(observed, distance, jnp.nan), axis=-1)
     number = observed.sum(-1)
     width = jnp.where(observed, columns, -jnp.inf).max(-1) - jnp.where(observed, columns, jnp.inf).min(-1)
     width = jnp.where(seen, jnp.minimum(width, FARTHEST_PX), jnp.nan)
+    outlier = observed & (normalised > OUTLIER_SIGMAS**2) & (distance > OUTLIER_WIDTHS * width[..., None])
     chi_square, chi_square_median = _chi_squares(normalised, observed, points)
-
     facing = _facing(parameters, points) & seen[..., None]
-    std = jnp.where(observed, 1.0 / jnp.where(observed, information, 1.0), jnp.inf)
-    uncertain = std > UNCERTAIN * width[..., None]
-    certain = facing & observed
-    share = jnp.where(certain, std / jnp.maximum(width[..., None], 1e-6), 1.0)
-    logarithms, certain_count = _by_region(jnp.log(share), points), _by_region(certain, points)
+    spread = jnp.where(observed, 1.0 / jnp.where(observed, information, 1.0), jnp.inf) / width[..., None]
+    hidden = facing & ((spread > UNCERTAIN) | (spread > UNUSUAL * usual[:, None]))
     return PointStatistics(
         median_px=_quantile(ordered, number, 0.5),
         p90_px=_quantile(ordered, number, 0.9),
@@ -124,8 +162,8 @@ def _statistics(
         chi_square=chi_square,
         chi_square_median=chi_square_median,
         facing=_by_region(facing, points),
-        hidden=_by_region(facing & (~observed | outlier | uncertain), points),
-        spread=jnp.where(certain_count > 0, jnp.exp(logarithms / jnp.maximum(certain_count, 1)), jnp.nan),
+        hidden=_by_region(hidden, points),
+        astray=_by_region(facing & ~hidden & outlier, points),
     )
 
 
@@ -162,8 +200,7 @@ def _chi_squares(normalised: jax.Array, observed: jax.Array, points: RegionPoint
     starts = cameras * jnp.asarray(points.starts[:-1], jnp.int32)
     number = number.astype(jnp.int32)
     places = jnp.stack([jnp.maximum(number - 1, 0) // 2, number // 2], axis=-1)
-    # With an even count of all points the upper middle one is the first of the next region only if there is none.
-    places = jnp.minimum(starts[:, None] + places, values.shape[1] - 1)
+    places = starts[:, None] + places
     middle = jnp.take_along_axis(ordered, places.reshape(len(places), -1), axis=1).reshape(places.shape).mean(-1)
     seen = number > 0
     return jnp.where(seen, mean, jnp.nan), jnp.where(seen, middle / MEDIAN_OF_CHI_SQUARE, jnp.nan)

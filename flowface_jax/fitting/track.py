@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 from flowface_jax.cameras.model import Cameras, make_cameras
 from flowface_jax.conventions import CONVENTIONS
 from flowface_jax.errors import InputError
+from flowface_jax.fitting.uncertainty import Uncertainty
 from flowface_jax.heads.model import HeadModel, vertices
 from flowface_jax.pytrees import pytree_dataclass, static_field
 from flowface_jax.storage import read_json, read_npz, write_json, write_npz
@@ -23,6 +25,10 @@ from flowface_jax.storage import read_json, read_npz, write_json, write_npz
 FORMAT = "flowface-track/1"
 ARRAYS = "track.npz"
 RECORD = "track.json"
+
+
+def _no_regions() -> np.ndarray:
+    return np.zeros((0, 0), np.float32)
 
 
 @pytree_dataclass
@@ -33,8 +39,17 @@ class Track:
     head_translation: [F,3] m, head-to-world. offsets: [V,3] m. cameras: Cameras (world = first camera's frame where
     they were solved for). observed: [C,F] bool. residual_px and residual_p90_px: [C,F] px, median and 90th percentile
     distance between observed and fitted points (NaN where unseen). face_width_px: [C,F] px, width of the box around
-    the observed points. frame_times: [F] s. frame_ids: [F] int. energy_history: [n].
-    record: JSON text with settings, versions, timings, convergence, notes and per-frame flags (see `summary`).
+    the observed points. These three are over the points of face and ears. frame_times: [F] s. frame_ids: [F] int.
+    energy_history: [n]. record: JSON text with settings, versions, timings, convergence, notes, per-frame flags and the
+    verdict on the track (see `summary`).
+
+    Per region, where the track was fitted (else R = 0, as in older files): region_names: R names, the first "all".
+    region_chi_square: [F,R] mean of (distance/σ)²/2 over the region's observed points in all cameras, 1 where the
+    stated σ are right. region_chi_square_median: [F,R] the same from their median, which outliers hardly move.
+    region_hidden and region_astray: [F,R] share of the points that face a camera but are not observed (or with a σ
+    that tells nothing), and that are outliers. All NaN where the region cannot be judged.
+
+    uncertainty: standard deviations of all of it, or None where they were not asked for or the file is older.
     """
 
     identity: np.ndarray
@@ -52,6 +67,12 @@ class Track:
     frame_ids: np.ndarray
     energy_history: np.ndarray
     record: str = static_field()
+    region_chi_square: np.ndarray = dataclasses.field(default_factory=_no_regions)
+    region_chi_square_median: np.ndarray = dataclasses.field(default_factory=_no_regions)
+    region_hidden: np.ndarray = dataclasses.field(default_factory=_no_regions)
+    region_astray: np.ndarray = dataclasses.field(default_factory=_no_regions)
+    region_names: tuple[str, ...] = static_field(default=())
+    uncertainty: Uncertainty | None = None
 
     @property
     def frame_count(self) -> int:
@@ -59,8 +80,13 @@ class Track:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The record as a dictionary: settings, versions, timings, convergence, notes, flags."""
+        """The record as a dictionary: settings, versions, timings, convergence, notes, flags, quality."""
         return json.loads(self.record)
+
+    @property
+    def verdict(self) -> str | None:
+        """One word on the whole track, of `fitting.verdict.VERDICTS`; None where it was not judged."""
+        return self.summary.get("quality", {}).get("verdict")
 
     def local_vertices(self, head: HeadModel, frame: int) -> jax.Array:
         """Vertices in the head's own frame: [V,3] m. Raises InputError for another head than the track's."""
@@ -101,6 +127,10 @@ class Track:
             "camera_image_size": self.cameras.image_size,
         }
         arrays |= {stored: np.asarray(getattr(self, field)) for field, stored in _STORED.items()}
+        arrays["region_names"] = np.asarray(self.region_names, np.str_)
+        arrays |= {field: np.asarray(getattr(self, field)) for field in _PER_REGION}
+        if self.uncertainty is not None:
+            arrays |= {stored: np.asarray(getattr(self.uncertainty, field)) for field, stored in _UNCERTAINTY.items()}
         write_npz(folder / ARRAYS, arrays)
         write_json(folder / RECORD, {"format": FORMAT, "conventions": CONVENTIONS, **self.summary})
 
@@ -124,6 +154,8 @@ class Track:
             [str(name) for name in arrays["camera_names"]],
         )
         fields = {field: arrays[stored] for field, stored in _STORED.items()}
+        fields |= _regions_of(arrays, len(fields["frame_ids"]), folder / ARRAYS)
+        fields["uncertainty"] = _uncertainty_of(arrays, fields, cameras.count, folder / ARRAYS)
         text = {key: value for key, value in record.items() if key not in ("format", "conventions")}
         return Track(cameras=cameras, record=json.dumps(text, sort_keys=True), **fields)
 
@@ -165,6 +197,57 @@ _STORED = {
     "frame_ids": "frame_ids",
     "energy_history": "energy_history",
 }
+
+_PER_REGION = ("region_chi_square", "region_chi_square_median", "region_hidden", "region_astray")
+
+
+def _regions_of(arrays: dict[str, np.ndarray], frames: int, path: Path) -> dict[str, Any]:
+    """The per-region fields; no regions where the file, written by an older version, has none. Raises InputError."""
+    names = tuple(str(name) for name in arrays.get("region_names", ()))
+    fields = {field: arrays.get(field, np.zeros((frames, 0), np.float32)) for field in _PER_REGION}
+    for field, values in fields.items():
+        if names and values.shape != (frames, len(names)):
+            raise InputError(
+                f"{path}: {field} has shape {list(values.shape)}, expected [{frames}, {len(names)}], one column for "
+                "each of region_names; fit the track again"
+            )
+    return {"region_names": names, **fields}
+
+
+_UNCERTAINTY = {
+    "identity": "std_identity",
+    "expression": "std_expression",
+    "joint_rotations": "std_joint_rotations_rad",
+    "head_rotation": "std_head_rotation_rad",
+    "head_translation": "std_head_translation_m",
+    "offsets": "std_offsets_m",
+    "camera_rotation": "std_camera_rotation_rad",
+    "camera_translation": "std_camera_translation_m",
+    "focal": "std_focal_px",
+    "vertices_mm": "std_vertices_mm",
+    "neutral_mm": "std_neutral_vertices_mm",
+}
+
+
+def _uncertainty_of(
+    arrays: dict[str, np.ndarray], fields: dict[str, Any], cameras: int, path: Path
+) -> Uncertainty | None:
+    """The standard deviations, or None where the file has none. Raises InputError where their shapes do not fit."""
+    if _UNCERTAINTY["identity"] not in arrays:
+        return None
+    expected = {field: fields[field].shape for field in _UNCERTAINTY if field in fields}
+    expected |= {"camera_rotation": (cameras, 3), "camera_translation": (cameras, 3), "focal": (cameras,)}
+    count = len(fields["offsets"])
+    frames = 1 if len(arrays.get(_UNCERTAINTY["vertices_mm"], ())) == 1 else len(fields["frame_ids"])
+    expected |= {"vertices_mm": (frames, count), "neutral_mm": (count,)}
+    for field, stored in _UNCERTAINTY.items():
+        found = list(arrays[stored].shape) if stored in arrays else "nothing"
+        if found != list(expected[field]):
+            raise InputError(
+                f"{path}: {stored} has shape {found}, expected {list(expected[field])}; fit the track again"
+            )
+    return Uncertainty(**{field: arrays[stored] for field, stored in _UNCERTAINTY.items()})
+
 
 _posed = jax.jit(vertices)
 
