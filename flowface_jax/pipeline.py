@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import jax
 import numpy as np
 
 from flowface_jax.aligners import FrameSource, align, check_aligner, open_frames, weights_file
@@ -102,6 +103,7 @@ def track(
     frame_rate: float | None = None,
     mica: str | os.PathLike[str] | None = None,
     detector: str = "mediapipe",
+    devices: Sequence[jax.Device] = (),
 ) -> Track:
     """Track the face in one video (or image, or folder of images) per camera, and write everything into `out`.
 
@@ -140,7 +142,7 @@ def track(
         started = time.perf_counter()
         neutral_template = _predict_neutral(identity_network, sources, alignment, head, cameras, reporter)
         timings["neutral_s"] = time.perf_counter() - started
-    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, timings)
+    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, timings, devices)
     result.save(folder)
     result.cameras.save(folder / CAMERAS_FILE)
     if overlay:
@@ -156,11 +158,14 @@ def fit_alignment(
     neutral_template: np.ndarray | None = None,
     reporter: Reporter | None = None,
     timings: dict[str, float] | None = None,
+    devices: Sequence[jax.Device] = (),
 ) -> Track:
     """`fit` with progress bars, and the seconds of earlier stages added to the track's record."""
     reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or FitConfig()
     known = cameras.cameras(alignment.image_size, alignment.camera_names)
-    bar = reporter.bar("fit", config.max_steps, "steps")
+    first_order = config.solver == "adamw"
+    bar = reporter.bar("fit", config.max_steps if first_order else config.max_iterations, "steps")
+    scale_name = "step size" if first_order else "damping"
     try:
         result = fit(
             alignment,
@@ -168,7 +173,8 @@ def fit_alignment(
             known,
             config,
             neutral_template,
-            lambda step, energy, scale: bar.advance_to(step, f"energy {energy:.4g}, step size {scale:.3g}"),
+            lambda step, energy, scale: bar.advance_to(step, f"energy {energy:.4g}, {scale_name} {scale:.3g}"),
+            devices=devices,
         )
     finally:
         bar.close()
@@ -363,6 +369,7 @@ def fit_file(
     videos: Sequence[str | os.PathLike[str]] = (),
     existing: Existing = "refuse",
     reporter: Reporter | None = None,
+    devices: Sequence[jax.Device] = (),
 ) -> Track:
     """Fit an alignment that was read from `path`, and write track.npz, track.json, cameras.json (and overlay.mp4 where
     `videos`, one per camera, are given) into `out`. Raises InputError as `track` does.
@@ -373,7 +380,7 @@ def fit_file(
     sources = [open_frames(video) for video in videos]
     request = _request([path], head, "file", cameras, 1, config, neutral_template)
     check_folder(out, existing, request)
-    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter)
+    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, devices=devices)
     folder = prepare_folder(out, existing, request)
     result.save(folder)
     result.cameras.save(folder / CAMERAS_FILE)

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+import jax
+
 from flowface_jax.cameras import load_cameras, select_cameras
 from flowface_jax.cli.summary import track_summary
 from flowface_jax.errors import InputError, VerdictError
@@ -37,6 +39,9 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict",
         action="store_true",
         help=f"exit with code {VerdictError.exit_code} if the track, written anyway, is worse than '{ACCEPTED[-1]}'",
+    )
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="spread the frames of the fit over the first N devices"
     )
     parser.add_argument("--out", "-o", required=True, metavar="DIR", help="folder for the results")
     in_use = parser.add_mutually_exclusive_group()
@@ -93,3 +98,11 @@ def check_verdict(track: Track, folder: str | os.PathLike[str]) -> None:
         return
     reasons = "; ".join(track.summary["quality"]["verdict_reasons"])
     raise VerdictError(f"the track is {track.verdict}: {reasons}; it is written to {folder}, see quality in track.json")
+
+
+def devices(options: argparse.Namespace) -> list[jax.Device]:
+    """The devices that `--devices` names."""
+    present = jax.devices()
+    if not 1 <= options.devices <= len(present):
+        raise InputError(f"--devices: expected 1 to {len(present)}, as many as there are, found {options.devices}")
+    return present[: options.devices]

@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> None:
         neutral_template=neutral,
         videos=options.video,
         existing=common.existing(options),
+        devices=common.devices(options),
         reporter=common.reporter(options),
     )
     common.conclude(result, options)

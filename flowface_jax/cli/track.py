@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> None:
         neutral_template=neutral,
         overlay=not options.no_overlay,
         existing=common.existing(options),
+        devices=common.devices(options),
         reporter=common.reporter(options),
         frame_rate=options.frame_rate,
         mica=options.mica,

@@ -15,6 +15,7 @@ from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.parameters import Layout
 from flowface_jax.fitting.problem import identity_scale
 from flowface_jax.fitting.procrustes import weak_perspective_poses
+from flowface_jax.fitting.sparse import SparseObservations, chunks, sparse_observations
 from flowface_jax.heads.model import HeadModel
 
 TYPICAL_FOCAL = 1.5
@@ -22,7 +23,6 @@ TYPICAL_FOCAL = 1.5
 MAXIMUM_POINTS = 960
 MAXIMUM_KEY_FRAMES = 20
 IDENTITY_SIZE = 60
-CHUNK_FRAMES = 64
 
 
 def initialise(
@@ -34,7 +34,7 @@ def initialise(
     or where the views never see it at the same time.
     """
     observations = observations_of(alignment, head, cameras, config)
-    if not (observations.weights > 0).any():
+    if not observations.seen.size:
         raise InputError("no frame of any camera has a visible face; nothing can be fitted")
     guess = TYPICAL_FOCAL * alignment.image_size.max(1).astype(np.float64)
     if cameras is not None:
@@ -47,8 +47,8 @@ def initialise(
         camera_rotation, camera_translation = _relative_cameras(poses, alignment.camera_names)
     head_rotation, head_translation = _world_poses(poses, observations, camera_rotation, camera_translation)
     state = BundleState(
-        identity=np.zeros(observations.identity_basis.shape[-1]),
-        expression=np.zeros((alignment.frame_count, observations.expression_basis.shape[-1])),
+        identity=np.zeros(observations.common.identity_basis.shape[-1]),
+        expression=np.zeros((alignment.frame_count, observations.common.expression_basis.shape[-1])),
         head_rotation=head_rotation,
         head_translation=head_translation,
         camera_rotation=camera_rotation,
@@ -59,7 +59,7 @@ def initialise(
     return _fill_gaps(state, alignment.valid.any(0)), guess
 
 
-def freedom_of(observations: BundleObservations, layout: Layout, config: FitConfig) -> Freedom:
+def freedom_of(observations: SparseObservations, layout: Layout, config: FitConfig) -> Freedom:
     """Which groups the bundle adjustment moves, and its priors, for the modes of the full fit."""
     return Freedom(
         expression=layout.expression != "fixed",
@@ -68,16 +68,16 @@ def freedom_of(observations: BundleObservations, layout: Layout, config: FitConf
         shared_focal=layout.focal == "shared",
         camera_pose=layout.camera_pose != "fixed",
         prior_weight=config.prior_weight,
-        identity_scale=identity_scale(observations.weights > 0, config),
+        identity_scale=identity_scale(observations.weight[..., None] > 0, config),
         focal_prior_std=config.focal_prior_std,
     )
 
 
-def _refine(observations: BundleObservations, state: BundleState, freedom: Freedom, layout: Layout) -> BundleState:
+def _refine(observations: SparseObservations, state: BundleState, freedom: Freedom, layout: Layout) -> BundleState:
     """Poses alone, then everything on key frames (rigid first), then poses and expressions with what was found."""
     if layout.head_pose == "fixed":
         return state
-    seen = np.flatnonzero((observations.weights > 0).any(axis=(0, 2)))
+    seen = observations.seen
     held = Freedom(prior_weight=freedom.prior_weight)
     state, error = _each_frame(observations, state, seen, held)
     keys = seen[_key_frames(error)]
@@ -96,16 +96,17 @@ def _refine(observations: BundleObservations, state: BundleState, freedom: Freed
 
 
 def _each_frame(
-    observations: BundleObservations, state: BundleState, frames: np.ndarray, freedom: Freedom
+    observations: SparseObservations, state: BundleState, frames: np.ndarray, freedom: Freedom
 ) -> tuple[BundleState, np.ndarray]:
     """Adjust every one of `frames` with the shared groups held, in chunks of bounded memory; their errors [N]."""
-    errors = []
-    for start in range(0, len(frames), CHUNK_FRAMES):
-        chunk = frames[start : start + CHUNK_FRAMES]
-        adjusted, error = adjust(observations.of_frames(chunk), state.of_frames(chunk), freedom, rounds=8)
-        state = state.with_frames(chunk, adjusted)
+    adjusted, errors = [], []
+    for chunk in chunks(frames):
+        part, error = adjust(observations.of_frames(chunk), state.of_frames(chunk), freedom, rounds=8)
+        adjusted.append(part)
         errors.append(error)
-    return state, np.concatenate(errors)
+    rows = ("expression", "head_rotation", "head_translation")
+    together = {name: np.concatenate([getattr(part, name) for part in adjusted]) for name in rows}
+    return state.with_frames(frames, dataclasses.replace(state, **together)), np.concatenate(errors)
 
 
 def _follow_focal(state: BundleState, before: BundleState, after: BundleState) -> BundleState:
@@ -118,7 +119,7 @@ def _follow_focal(state: BundleState, before: BundleState, after: BundleState) -
 
 def observations_of(
     alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig
-) -> BundleObservations:
+) -> SparseObservations:
     """Well-weighted points, spread over the head, at most MAXIMUM_POINTS over all views, and its leading directions."""
     surface = alignment.points_on(head)
     ids, barycentric = np.asarray(surface.vertex_ids), np.asarray(surface.barycentric, np.float64)
@@ -134,23 +135,23 @@ def observations_of(
     chosen = _spread(template, np.flatnonzero(weight >= 0.5 * weight.max()), count)
     identity = min(config.identity_size or IDENTITY_SIZE, IDENTITY_SIZE)
     expression = config.expression_size or head.expression_size
-    std = alignment.std[:, :, chosen].astype(np.float64)
-    observed = np.isfinite(std) & alignment.valid[..., None]
     share = len(template) / len(chosen) if len(chosen) else 1.0
     if cameras is None:
         principal_point = alignment.image_size / 2.0
     else:
         principal_point = np.asarray(cameras.principal_point, np.float64)
-    return BundleObservations(
+    nothing = np.zeros((alignment.camera_count, 0, len(chosen)))
+    common = BundleObservations(
         points=template[chosen],
         identity_basis=at_points(np.asarray(head.identity_basis[..., :identity]))[chosen],
         expression_basis=at_points(np.asarray(head.expression_basis[..., :expression]))[chosen],
         expression_std=np.asarray(head.expression_std[:expression], np.float64),
         expression_limits=np.asarray(head.expression_limits[:expression], np.float64),
-        pixels=alignment.mean[:, :, chosen].astype(np.float64),
-        weights=np.where(observed, share * weight[chosen] / np.where(observed, std, 1.0) ** 2, 0.0),
+        pixels=np.zeros((*nothing.shape, 2)),
+        weights=nothing,
         principal_point=principal_point,
     )
+    return sparse_observations(alignment, common, chosen, share * weight[chosen])
 
 
 def _spread(points: np.ndarray, candidates: np.ndarray, count: int) -> np.ndarray:
@@ -165,17 +166,22 @@ def _spread(points: np.ndarray, candidates: np.ndarray, count: int) -> np.ndarra
     return np.sort(np.asarray(chosen))
 
 
-def _poses_per_image(observations: BundleObservations, focal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _poses_per_image(observations: SparseObservations, focal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Head-to-camera poses [C,F,3,3], [C,F,3] of each image on its own; NaN where nothing is seen."""
-    cameras, frames = observations.weights.shape[:2]
-    rotation, translation = weak_perspective_poses(
-        observations.points,
-        observations.pixels.reshape(cameras * frames, -1, 2),
-        observations.weights.reshape(cameras * frames, -1),
-        np.repeat(focal, frames),
-        np.repeat(observations.principal_point, frames, axis=0),
-    )
-    return rotation.reshape(cameras, frames, 3, 3), translation.reshape(cameras, frames, 3)
+    cameras, frames = observations.weight.shape
+    rotations, translations = np.empty((cameras, frames, 3, 3)), np.empty((cameras, frames, 3))
+    for chunk in chunks(np.arange(frames)):
+        part = observations.of_frames(chunk)
+        rotation, translation = weak_perspective_poses(
+            part.points,
+            part.pixels.reshape(cameras * len(chunk), -1, 2),
+            part.weights.reshape(cameras * len(chunk), -1),
+            np.repeat(focal, len(chunk)),
+            np.repeat(part.principal_point, len(chunk), axis=0),
+        )
+        rotations[:, chunk] = rotation.reshape(cameras, -1, 3, 3)
+        translations[:, chunk] = translation.reshape(cameras, -1, 3)
+    return rotations, translations
 
 
 def _relative_cameras(poses: tuple[np.ndarray, np.ndarray], names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -219,13 +225,13 @@ def _mean_rotation(rotations: np.ndarray, rounds: int = 5) -> np.ndarray:
 
 def _world_poses(
     poses: tuple[np.ndarray, np.ndarray],
-    observations: BundleObservations,
+    observations: SparseObservations,
     camera_rotation: np.ndarray,
     camera_translation: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Head pose in the world per frame, from the camera that sees the most weight of points in it."""
     rotation, translation = poses
-    weight = np.where(np.isfinite(translation).all(-1), observations.weights.sum(-1), 0.0)
+    weight = np.where(np.isfinite(translation).all(-1), observations.weight, 0.0)
     best = weight.argmax(0)
     frames = np.arange(len(best))
     back = camera_rotation[best].transpose(0, 2, 1)

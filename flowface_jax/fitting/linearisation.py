@@ -110,7 +110,7 @@ def linearise_alignment(
         return jax.tree.map(jnp.add, sums, added), blocks
 
     sums, blocks = jax.lax.scan(accumulate, start, jnp.arange(problem.mean.shape[1] // chunk))
-    blocks = jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:]), blocks)
+    blocks = jax.tree.map(lambda values: values.reshape(problem.mean.shape[1], *values.shape[2:]), blocks)
     shared, gradient_shared = border_system(sums, bases, columns)
     nothing = jnp.zeros_like(blocks.diagonal)
     return NormalEquations(blocks.diagonal, nothing, nothing, blocks.border, shared, blocks.gradient, gradient_shared)

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from flowface_jax.fitting.bundle import BundleObservations, BundleState, Freedom, shared_covariance
+from flowface_jax.fitting.bundle import BundleState, Freedom, shared_covariance
+from flowface_jax.fitting.sparse import SparseObservations
 
 INDEPENDENT_FRAMES = 4
 INDEPENDENT_POINTS = 6
@@ -20,7 +21,7 @@ UNOBSERVABLE = 0.1
 """Relative standard deviation of a focal length above which it counts as not observed (depth is as uncertain)."""
 
 
-def focal_standard_deviation(observations: BundleObservations, state: BundleState, freedom: Freedom) -> np.ndarray:
+def focal_standard_deviation(observations: SparseObservations, state: BundleState, freedom: Freedom) -> np.ndarray:
     """Relative standard deviation of each focal length [C] (0 where it is known), from the images and the head prior.
 
     Gauss-Newton posterior on a few well-spread frames with identity, expressions, poses and cameras free, without the
@@ -29,7 +30,7 @@ def focal_standard_deviation(observations: BundleObservations, state: BundleStat
     cameras = len(state.focal)
     if not freedom.focal:
         return np.zeros(cameras)
-    seen = np.flatnonzero((observations.weights > 0).any(axis=(0, 2)))
+    seen = observations.seen
     frames = seen[np.unique(np.linspace(0, len(seen) - 1, INDEPENDENT_FRAMES).round().astype(int))]
     few = observations.of_frames(frames)
     share = min(1.0, INDEPENDENT_POINTS / max(int((few.weights > 0).sum(-1).max()), 1))

@@ -90,8 +90,7 @@ def make_problem(
     selected = np.arange(alignment.frame_count) if frames is None else np.asarray(frames)
     consecutive = frames is None and is_sequence(alignment)
     real, count = len(selected), padded_length(len(selected), devices)
-    observed = np.isfinite(alignment.std) & alignment.valid[..., None]
-    inverse_std = np.where(observed, 1.0 / np.where(observed, alignment.std, 1.0), 0.0).astype(np.float32)
+    inverse_std = inverse_standard_deviations(alignment.std, alignment.valid)
     solved = leading(head, config.identity_size, config.expression_size)
     centre = np.zeros(count, bool)
     if consecutive and real >= 3:
@@ -110,8 +109,14 @@ def make_problem(
         neutral_basis=solved.identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),
         vertex_ids=jnp.asarray(vertex_ids, jnp.int32),
         row_share=jnp.asarray(1.0 / np.bincount(vertex_ids)[vertex_ids], jnp.float32),
-        identity_scale=jnp.float32(identity_scale(observed[:, selected], config)),
+        identity_scale=jnp.float32(identity_scale(inverse_std[:, selected] > 0, config)),
     )
+
+
+def inverse_standard_deviations(std: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """1/σ of points [C,F,P] in images of which some are valid [C,F]; 0 where not observed."""
+    observed = np.isfinite(std) & valid[..., None]
+    return np.where(observed, 1.0 / np.where(observed, std, 1.0), 0.0).astype(np.float32)
 
 
 def identity_scale(observed: np.ndarray, config: FitConfig) -> float:

@@ -13,10 +13,12 @@ from flowface_jax.fitting.parameters import Parameters
 @dataclasses.dataclass(frozen=True)
 class Solution:
     """parameters: the minimiser. history: [n] energy before each step. converged: whether the solver's stopping rule
-    was met within its limit of steps. terms: the energy at the minimiser, by term.
+    was met within its limit of steps. terms: the energy at the minimiser, by term. windows: how many windows of
+    frames it was solved in; 0 = all frames together.
     """
 
     parameters: Parameters
     history: np.ndarray
     converged: bool
     terms: EnergyTerms
+    windows: int = 0
