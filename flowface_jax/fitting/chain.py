@@ -47,7 +47,8 @@ def eliminate(system: NormalEquations) -> tuple[ChainFactor, jax.Array]:
     """The chain's factor, and the Schur complement [s,s] that eliminating all frames leaves on the border."""
     with jax.default_matmul_precision("highest"):
         chain = _factorise_chain(system.diagonal, system.following, system.second, system.border)
-        flat = chain.border.reshape(-1, chain.border.shape[-1])
+        frames, size, shared = chain.border.shape
+        flat = chain.border.reshape(frames * size, shared)
         return chain, system.shared - flat.T @ flat
 
 

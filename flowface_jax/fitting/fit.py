@@ -22,6 +22,7 @@ from flowface_jax.errors import InputError
 from flowface_jax.fitting.adamw import solve_adamw
 from flowface_jax.fitting.bundle import BundleState
 from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.credibility import credible
 from flowface_jax.fitting.error_bars import error_bars
 from flowface_jax.fitting.initialise import freedom_of, initialise, observations_of
 from flowface_jax.fitting.levenberg_marquardt import solve_levenberg_marquardt
@@ -67,6 +68,7 @@ def fit(
         raise InputError(f"fit.solver={config.solver} runs on one device, found {len(devices)}; use the default solver")
     started = time.perf_counter()
     _check(alignment, cameras)
+    alignment, notes = credible(alignment)
     layout = make_layout(alignment, head, cameras, config)
     state, focal_guess = initialise(alignment, head, cameras, layout, config)
     initialised = time.perf_counter()
@@ -86,7 +88,7 @@ def fit(
         solution = solve(problem, chart, config, focal_guess, progress)
     solved = time.perf_counter()
     timings = {"initialise_s": initialised - started, "solve_s": solved - initialised}
-    return _make_track(alignment, head, cameras, config, problem, chart, solution, focal_guess, timings)
+    return _make_track(alignment, head, cameras, config, problem, chart, solution, focal_guess, timings, notes)
 
 
 def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig) -> Layout:
@@ -223,6 +225,7 @@ def _make_track(
     solution: Solution,
     focal_guess: jax.Array,
     timings: dict[str, float],
+    notes: list[str],
 ) -> Track:
     """Everything in the user's terms: full vertices, real frames, axis-angle, with residuals and the record."""
     real, parameters = alignment.frame_count, solution.parameters
@@ -233,6 +236,7 @@ def _make_track(
     uncertainty, told = error_bars(parameters, problem, chart, config, focal_guess, head, real, names)
     timings["error_bars_s"] = time.perf_counter() - started
     record |= {"cameras_known": cameras is not None, "timings": timings, "uncertainty": told}
+    record["notes"] = notes + record["notes"]
     offsets = np.zeros((head.vertex_count, 3), np.float32)
     offsets[np.asarray(problem.vertex_ids)] = np.asarray(parameters.offsets)
     joints = np.zeros((real, head.joint_count, 3), np.float32)

@@ -140,44 +140,47 @@ def advance(
 _advance_jit = jax.jit(advance, donate_argnames=("state",))
 
 
-def _step(state: LevenbergState, objective: Objective) -> tuple[jax.Array, jax.Array]:
-    """The damped step, rows [F,d] and shared [s], that stays within the limits."""
-    system = state.system
-    low, high = objective.room(state.parameters)
-    bounded = bool("expression" in objective.columns.frame_slices())
-    stuck = objective.at_limit(state.parameters, system.gradient_rows)
-    free_shared = jnp.ones_like(system.gradient_shared)
-    if objective.free_rows is not None:
-        stuck = stuck | ~objective.free_rows
-    if objective.free_shared is not None:
-        free_shared = objective.free_shared.astype(free_shared.dtype)
+Step = tuple[jax.Array, jax.Array]
+"""Rows [F,d] and shared [s]."""
 
-    def solved(held: jax.Array, at: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The step in which `held` unknowns [F,d] move by `at`."""
-        pushed_rows, pushed_shared = system.times(at, jnp.zeros_like(system.gradient_shared))
-        free = (~held).astype(at.dtype)
-        conditioned, scale_rows, scale_shared = system.conditioned(state.damping, free, free_shared)
-        rows, shared = objective.solve(
-            conditioned,
-            -free * (system.gradient_rows + pushed_rows) / scale_rows,
-            -free_shared * (system.gradient_shared + pushed_shared) / scale_shared,
-        )
-        return jnp.where(held, at, rows / scale_rows), shared / scale_shared
 
-    def unsettled(carry: tuple[jax.Array, ...]) -> jax.Array:
-        rows, _, _, _, rounds = carry
-        crosses = jnp.any((rows < low) | (rows > high)) if bounded else False
+def _step(state: LevenbergState, objective: Objective) -> Step:
+    """The damped step that stays within the limits."""
+    system, parameters = state.system, state.parameters
+    gradient: Step = (system.gradient_rows, system.gradient_shared)
+    room: tuple[Step, Step] = tuple(zip(objective.room(parameters), objective.room_shared(parameters), strict=True))
+    low, high = room
+    masks = (objective.free_rows, objective.free_shared)
+    stuck: Step = tuple(
+        ((lowest == 0) & (slope > 0)) | ((highest == 0) & (slope < 0)) | (False if free is None else ~free)
+        for lowest, highest, slope, free in zip(low, high, gradient, masks, strict=True)
+    )
+
+    def solved(held: Step, at: Step) -> Step:
+        """The step in which `held` unknowns move by `at`."""
+        pushed = system.times(*at)
+        free = tuple((~part).astype(at[0].dtype) for part in held)
+        conditioned, *scales = system.conditioned(state.damping, *free)
+        right = (-f * (g + p) / scale for f, g, p, scale in zip(free, gradient, pushed, scales, strict=True))
+        found = objective.solve(conditioned, *right)
+        return tuple(jnp.where(h, a, x / scale) for h, a, x, scale in zip(held, at, found, scales, strict=True))
+
+    def crossing(step: Step) -> Step:
+        return tuple((x < lo) | (x > hi) for x, lo, hi in zip(step, low, high, strict=True))
+
+    def unsettled(carry: tuple[Step, Step, Step, jax.Array]) -> jax.Array:
+        step, _, _, rounds = carry
+        crosses = jnp.any(crossing(step)[0]) | jnp.any(crossing(step)[1])
         return (rounds == 0) | ((rounds <= LIMIT_ROUNDS) & crosses)
 
-    def again(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        rows, _, held, at, rounds = carry
-        crosses = (rows < low) | (rows > high)
-        at = jnp.where(crosses, jnp.clip(rows, low, high), at)
-        held = held | crosses
-        rows, shared = solved(held, at)
-        return rows, shared, held, at, rounds + 1
+    def again(carry: tuple[Step, Step, Step, jax.Array]) -> tuple[Step, Step, Step, jax.Array]:
+        step, held, at, rounds = carry
+        crosses = crossing(step)
+        bounds = zip(crosses, step, low, high, at, strict=True)
+        at = tuple(jnp.where(c, jnp.clip(x, lo, hi), a) for c, x, lo, hi, a in bounds)
+        held = tuple(h | c for h, c in zip(held, crosses, strict=True))
+        return solved(held, at), held, at, rounds + 1
 
-    nowhere = jnp.zeros_like(system.gradient_rows)
-    carry = (nowhere, jnp.zeros_like(system.gradient_shared), stuck, nowhere, 0)
-    rows, shared, *_ = jax.lax.while_loop(unsettled, again, carry)
-    return jnp.clip(rows, low, high), shared
+    nowhere: Step = jax.tree.map(jnp.zeros_like, gradient)
+    step, *_ = jax.lax.while_loop(unsettled, again, (nowhere, stuck, nowhere, jnp.zeros((), jnp.int32)))
+    return tuple(jnp.clip(x, lo, hi) for x, lo, hi in zip(step, low, high, strict=True))

@@ -150,13 +150,22 @@ class Objective:
     def room(self, parameters: Parameters) -> tuple[jax.Array, jax.Array]:
         """How far each unknown of the frames [F,d] may fall (≤ 0) and rise (≥ 0) before a limit of the head model."""
         shape = (self.problem.frame_count, self.columns.frame_size)
+        return self._room(shape, self.columns.frame_slices(), parameters.expression)
+
+    def room_shared(self, parameters: Parameters) -> tuple[jax.Array, jax.Array]:
+        """The same for the shared unknowns [s]."""
+        return self._room((self.columns.shared_size,), self.columns.shared_slices(), parameters.expression[0])
+
+    def _room(
+        self, shape: tuple[int, ...], slices: dict[str, slice], expression: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         low, high = jnp.full(shape, -jnp.inf), jnp.full(shape, jnp.inf)
-        part = self.columns.frame_slices().get("expression")
+        part = slices.get("expression")
         if part is None:
             return low, high
         limits = self.problem.head.expression_limits
-        low = low.at[:, part].set(jnp.minimum(limits[:, 0] - parameters.expression, 0.0))
-        return low, high.at[:, part].set(jnp.maximum(limits[:, 1] - parameters.expression, 0.0))
+        low = low.at[..., part].set(jnp.minimum(limits[:, 0] - expression, 0.0))
+        return low, high.at[..., part].set(jnp.maximum(limits[:, 1] - expression, 0.0))
 
 
 def make_objective(

@@ -59,7 +59,8 @@ def add_temporal(
     (shared, gradient_shared), rows = jax.lax.scan(accumulate, zero, starts)
     names = ("diagonal", "following", "second", "border", "gradient_rows")
     summed = {
-        name: getattr(system, name) + part.reshape(-1, *part.shape[2:]) for name, part in zip(names, rows, strict=True)
+        name: getattr(system, name) + part.reshape(getattr(system, name).shape)
+        for name, part in zip(names, rows, strict=True)
     }
     return dataclasses.replace(
         system, **summed, shared=system.shared + shared, gradient_shared=system.gradient_shared + gradient_shared

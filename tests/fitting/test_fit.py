@@ -41,6 +41,18 @@ def track(alignment, head):
     return fit(alignment, head, config=QUICK)
 
 
+def test_a_track_without_error_bars_still_loads(track, tmp_path):
+    dataclasses.replace(track, uncertainty=None).save(tmp_path)
+    assert Track.load(tmp_path).uncertainty is None
+
+
+def test_error_bars_of_another_shape_are_refused(track, tmp_path):
+    stated = dataclasses.replace(track.uncertainty, identity=track.uncertainty.identity[:-1])
+    dataclasses.replace(track, uncertainty=stated).save(tmp_path)
+    with pytest.raises(InputError, match="std_identity has shape"):
+        Track.load(tmp_path)
+
+
 def test_the_same_input_gives_the_same_bytes(alignment, head, track, tmp_path):
     track.save(tmp_path / "a")
     fit(alignment, head, config=QUICK).save(tmp_path / "b")
@@ -51,8 +63,11 @@ def test_a_track_survives_the_disk(track, head, tmp_path):
     track.save(tmp_path)
     loaded = Track.load(tmp_path)
     for field in dataclasses.fields(track):
-        if field.name not in ("cameras", "record"):
+        if field.name not in ("cameras", "record", "uncertainty"):
             np.testing.assert_array_equal(getattr(loaded, field.name), getattr(track, field.name), err_msg=field.name)
+    for field in dataclasses.fields(track.uncertainty):
+        stated, read = (getattr(each.uncertainty, field.name) for each in (track, loaded))
+        np.testing.assert_array_equal(read, stated, err_msg=field.name)
     assert loaded.summary["head"] == track.summary["head"]
     np.testing.assert_array_equal(np.asarray(loaded.image_vertices(head, 3)), np.asarray(track.image_vertices(head, 3)))
     stored = json.loads((tmp_path / "track.json").read_text())

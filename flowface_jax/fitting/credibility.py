@@ -1,0 +1,39 @@
+"""What no alignment can mean, taken out before the fit so that it cannot overflow: said in the track's notes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from flowface_jax.alignment.alignment import Alignment
+
+FARTHEST = 100.0
+"""Distance from the image's centre, in longer image sides, beyond which a point is taken as not observed."""
+SMALLEST_STD_PX = 1e-3
+"""No image tells a position better than this; smaller standard deviations are raised to it."""
+
+
+def credible(alignment: Alignment) -> tuple[Alignment, list[str]]:
+    """The alignment without points that lie absurdly far off or that are absurdly certain, and a note for each kind.
+
+    The very same alignment comes back, uncopied, where there is nothing to change.
+    """
+    std, notes = alignment.std, []
+    limits = FARTHEST * alignment.image_size.max(1)
+    far = [
+        (np.abs(mean - size / 2.0) > limit).any(-1) & np.isfinite(deviations)
+        for mean, size, limit, deviations in zip(alignment.mean, alignment.image_size, limits, std, strict=True)
+    ]
+    count = sum(int(part.sum()) for part in far)
+    if count:
+        std = np.where(np.stack(far), np.inf, std).astype(np.float32)
+        notes.append(f"{count} point(s) lie more than {FARTHEST:g} image sides away and count as not observed.")
+    certain = std < SMALLEST_STD_PX
+    if certain.any():
+        notes.append(
+            f"{int(certain.sum())} point(s) are stated to be known better than {SMALLEST_STD_PX:g} px; they count as "
+            f"known to {SMALLEST_STD_PX:g} px. Are the standard deviations in pixels?"
+        )
+        std = np.maximum(std, np.float32(SMALLEST_STD_PX))
+    return (dataclasses.replace(alignment, std=std), notes) if notes else (alignment, notes)
