@@ -12,7 +12,7 @@ from flowface_jax.aligners import align
 from flowface_jax.alignment import Alignment, load_alignment
 from flowface_jax.cameras import Cameras, load_cameras
 from flowface_jax.errors import FlowfaceError, InputError, MissingAssetError, MissingDependencyError
-from flowface_jax.fitting import FitConfig, Track, fit
+from flowface_jax.fitting import FitConfig, Track, differentiable_fit, fit
 from flowface_jax.heads import HeadModel, SurfacePoints, load_head, save_head, vertices
 from flowface_jax.pipeline import track
 
@@ -28,6 +28,7 @@ __all__ = [
     "SurfacePoints",
     "Track",
     "align",
+    "differentiable_fit",
     "fit",
     "load_alignment",
     "load_cameras",

@@ -40,7 +40,8 @@ def solve_adamw(
 ) -> Solution:
     """Minimise the energy from `chart.base`. progress: called with (step, energy, step scale) every few dozen steps."""
     weights = EnergyWeights.of(config)
-    variables = initial_variables(chart)
+    # A copy, because the loop takes over the memory of its state.
+    variables = jax.tree.map(jnp.copy, initial_variables(chart))
     state = AdamState(
         variables=variables,
         optimizer=_optimizer(config).init(variables),

@@ -42,8 +42,8 @@ def border_system(sums: PointSums, bases: PointBases, columns: Columns) -> tuple
     dense = sums.dense.at[:size, :size].add(weighted.reshape(identity.shape) @ identity.T)
     gradient = sums.dense_gradient.at[:size].add(identity @ (sums.gradient * bases.still).reshape(-1))
     cameras = sums.cross.shape[0]
-    cross = sums.cross.reshape(-1, *sums.cross.shape[2:])
-    flat_cross = (cross * bases.still).reshape(-1, identity.shape[1])
+    cross = sums.cross.reshape(cameras * CAMERA_COLUMNS, *sums.cross.shape[2:])
+    flat_cross = (cross * bases.still).reshape(len(cross), identity.shape[1])
     selection = camera_selection(columns, cameras)
     to_cameras = sums.dense_cameras.at[:size].add(identity @ flat_cross.T) @ selection
     where = (bases.offset_points, bases.offset_weights)

@@ -43,8 +43,8 @@ class FitConfig:
         where the images say nothing. 0 = none.
 
     solver: "levenberg_marquardt" uses the energy's own structure, "adamw" is the paper's; both minimise one energy.
-    max_iterations: limit of Levenberg-Marquardt. energy_tolerance: it has converged once an iteration lowers the
-        energy by less than this fraction of it.
+    max_iterations: limit of Levenberg-Marquardt. energy_tolerance: it has converged once less than this fraction
+        of the energy is left to gain, as far as the last iterations show.
     window_frames: sequences of more than twice as many frames are fitted in windows of this many, with a shared
         identity, in bounded memory; 0 = never.
     error_bars: whether the track gets standard deviations of its parameters and vertices.
@@ -78,7 +78,7 @@ class FitConfig:
     focal_prior_std: float = 0.3
 
     solver: Solver = "levenberg_marquardt"
-    max_iterations: int = 60
+    max_iterations: int = 100
     energy_tolerance: float = 1e-6
     window_frames: int = 1024
     error_bars: bool = True

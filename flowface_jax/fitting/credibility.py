@@ -15,7 +15,8 @@ SMALLEST_STD_PX = 1e-3
 
 
 def credible(alignment: Alignment) -> tuple[Alignment, list[str]]:
-    """The alignment without points that lie absurdly far off or that are absurdly certain, and a note for each kind.
+    """The alignment without points that lie absurdly far off or that are absurdly certain, and a note for each kind;
+    an image of which no point is observed is no longer valid.
 
     The very same alignment comes back, uncopied, where there is nothing to change.
     """
@@ -36,4 +37,7 @@ def credible(alignment: Alignment) -> tuple[Alignment, list[str]]:
             f"known to {SMALLEST_STD_PX:g} px. Are the standard deviations in pixels?"
         )
         std = np.maximum(std, np.float32(SMALLEST_STD_PX))
-    return (dataclasses.replace(alignment, std=std), notes) if notes else (alignment, notes)
+    valid = alignment.valid & np.stack([np.isfinite(deviations).any(-1) for deviations in std])
+    if not notes and (valid == alignment.valid).all():
+        return alignment, notes
+    return dataclasses.replace(alignment, std=std, valid=valid), notes

@@ -32,7 +32,7 @@ LIMIT_ROUNDS = 4
 @pytree_dataclass
 class LevenbergState:
     """Where the solver is: parameters, their normal equations and energies [n]; damping and its growth on failure;
-    iteration; history [max_iterations] of energies before each step; finished.
+    fallen, by how much the last step that was taken lowered the energy; iteration; history [max_iterations] of energies before each step; finished.
     """
 
     parameters: Parameters
@@ -40,6 +40,7 @@ class LevenbergState:
     energies: jax.Array
     damping: jax.Array
     growth: jax.Array
+    fallen: jax.Array
     iteration: jax.Array
     history: jax.Array
     finished: jax.Array
@@ -92,6 +93,7 @@ def start(objective: Objective, limit: int) -> LevenbergState:
         energies=energies,
         damping=jnp.asarray(FIRST_DAMPING, energies.dtype),
         growth=jnp.asarray(2.0, energies.dtype),
+        fallen=jnp.asarray(jnp.inf, energies.dtype),
         iteration=jnp.zeros((), jnp.int32),
         history=jnp.full((limit,), jnp.nan, energies.dtype),
         finished=jnp.zeros((), bool),
@@ -101,8 +103,8 @@ def start(objective: Objective, limit: int) -> LevenbergState:
 def advance(
     state: LevenbergState, objective: Objective, tolerance: jax.Array, negligible: jax.Array | float = 0.0
 ) -> LevenbergState:
-    """One step tried: taken if it lowers the energy. Finished when a step, promised or taken, lowers it by less than
-    `tolerance` of itself (or of a `negligible` energy), or when no step does at all.
+    """One step tried: taken if it lowers the energy. Finished when less than `tolerance` of it (or of a `negligible`
+    energy) is left to gain, as far as the steps show, or when no step lowers it at all.
     """
     rows, shared = _step(state, objective)
     candidate = objective.retract(state.parameters, rows, shared)
@@ -119,7 +121,9 @@ def advance(
     damping = state.damping * jnp.where(taken, calmed, state.growth)
     least = 10.0 * jnp.finfo(damping.dtype).eps
     small = tolerance * jnp.maximum(total, negligible)
-    converged = jnp.where(taken, fallen <= small, promised <= small)
+    # What is left to gain if steps go on shrinking as the last one did.
+    left = jnp.where(state.fallen > fallen, fallen**2 / (state.fallen - fallen), fallen)
+    converged = jnp.where(taken, jnp.maximum(fallen, left) <= small, promised <= small)
     # A heavily damped step is small whatever is left to gain.
     converged = (converged & (state.damping <= FIRST_DAMPING)) | (damping > LARGEST_DAMPING)
     moved = jax.lax.cond(
@@ -131,6 +135,7 @@ def advance(
         energies=jnp.where(taken, energies, state.energies),
         damping=jnp.maximum(damping, least),
         growth=jnp.where(taken, 2.0, 2.0 * state.growth),
+        fallen=jnp.where(taken, fallen, state.fallen),
         iteration=state.iteration + 1,
         history=state.history.at[state.iteration].set(total),
         finished=converged,
@@ -152,8 +157,8 @@ def _step(state: LevenbergState, objective: Objective) -> Step:
     low, high = room
     masks = (objective.free_rows, objective.free_shared)
     stuck: Step = tuple(
-        ((lowest == 0) & (slope > 0)) | ((highest == 0) & (slope < 0)) | (False if free is None else ~free)
-        for lowest, highest, slope, free in zip(low, high, gradient, masks, strict=True)
+        held if free is None else held | ~free
+        for held, free in zip(objective.at_limit(parameters, system), masks, strict=True)
     )
 
     def solved(held: Step, at: Step) -> Step:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.fitting.border import offset_columns
-from flowface_jax.fitting.collapse import Collapsed
+from flowface_jax.fitting.collapse import CAMERA_COLUMNS, Collapsed
 from flowface_jax.fitting.columns import MOVEMENT, Columns
 from flowface_jax.fitting.parameters import Chart, Parameters
 from flowface_jax.fitting.point_columns import PointBases, corners_to_points, pose, pose_columns
@@ -88,7 +88,8 @@ def still_terms(
     moves = movement_columns(columns)
     expression = bases.expression if moves.expression else bases.expression[:0]
     identity = identity_columns(bases.identity, columns)
-    constant = jnp.concatenate([expression, identity]).reshape(-1, 3 * count)
+    constant = jnp.concatenate([expression, identity])
+    constant = constant.reshape(len(constant), 3 * count)
     posing = jax.vmap(pose_columns)(local, rows.head_rotation)
     posing = posing if moves.pose else posing[:, :0]
     e, s = len(expression), len(identity)
@@ -96,12 +97,13 @@ def still_terms(
     flat = weighted_by(information, expression).reshape(frames * e, 3 * count)
     weighted_posing = weighted_by(information, posing)
     by_expression = (flat @ constant.T).reshape(frames, e, e + s)
-    by_posing = weighted_posing.reshape(frames * len(posing[0]), 3 * count) @ constant.T
-    by_posing = by_posing.reshape(frames, -1, e + s)
+    poses = posing.shape[1]
+    by_posing = weighted_posing.reshape(frames * poses, 3 * count) @ constant.T
+    by_posing = by_posing.reshape(frames, poses, e + s)
     among_posing = jnp.einsum("txip,tyip->txy", weighted_posing, posing)
-    cross = (collapsed.cross * bases.still).reshape(frames, -1, 3 * count)
+    cross = (collapsed.cross * bases.still).reshape(frames, CAMERA_COLUMNS * collapsed.cross.shape[1], 3 * count)
     pulling = gradient.reshape(frames, 3 * count)
-    posing = posing.reshape(frames, -1, 3 * count)
+    posing = posing.reshape(frames, poses, 3 * count)
     weighted = (flat.reshape(frames, e, 3, count), weighted_posing)
     arranged = moves.arrange
     return MovementTerms(
@@ -132,7 +134,8 @@ def moved_terms(
         movement = select_movement(posed.expression, posed.joints, posing, columns)
         identity = identity_columns(posed.identity, columns)
         information, pull = collapsed.information[..., bases.moved], collapsed.gradient[:, bases.moved]
-        cross = collapsed.cross.reshape(-1, *collapsed.cross.shape[2:])[..., bases.moved]
+        cross = collapsed.cross[..., bases.moved]
+        cross = cross.reshape(cross.shape[0] * CAMERA_COLUMNS, *cross.shape[2:])
         weighted, weighted_identity = weighted_by(information, movement), weighted_by(information, identity)
         to_offsets = lambda part: offset_columns(part, bases.moved_offset_points, bases.moved_offset_weights)
         product = lambda first, second: jnp.einsum("xip,yip->xy", first, second)

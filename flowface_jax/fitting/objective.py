@@ -43,6 +43,9 @@ from flowface_jax.fitting.sharding import (
 from flowface_jax.fitting.temporal import add_temporal
 from flowface_jax.pytrees import pytree_dataclass, static_field
 
+AT_LIMIT = 16.0
+"""Coefficients within this many machine precisions of a limit are at it: a step that ends there is rounded."""
+
 
 @pytree_dataclass
 class Objective:
@@ -138,10 +141,17 @@ class Objective:
             return solve(factorise(system), rows, shared)
         return solve_over_devices(system, rows, shared, self.mesh)
 
-    def at_limit(self, parameters: Parameters, gradient_rows: jax.Array) -> jax.Array:
-        """Which unknowns of the frames [F,d] lie at a limit that the gradient pushes them against."""
-        low, high = self.room(parameters)
-        return ((low == 0) & (gradient_rows > 0)) | ((high == 0) & (gradient_rows < 0))
+    def at_limit(self, parameters: Parameters, system: NormalEquations) -> tuple[jax.Array, jax.Array]:
+        """Which unknowns, rows [F,d] and shared [s], lie at a limit (but for rounding) that the energy presses them
+        against.
+        """
+        gradients = (system.gradient_rows, system.gradient_shared)
+        rooms = (self.room(parameters), self.room_shared(parameters))
+        near = AT_LIMIT * jnp.finfo(gradients[0].dtype).eps
+        return tuple(
+            ((low >= -near) & (gradient > 0)) | ((high <= near) & (gradient < 0))
+            for gradient, (low, high) in zip(gradients, rooms, strict=True)
+        )
 
     def retract(self, parameters: Parameters, rows: jax.Array, shared: jax.Array) -> Parameters:
         """The parameters after a step."""

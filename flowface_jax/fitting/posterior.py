@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.fitting.chain import ChainFactor, eliminate
-from flowface_jax.fitting.implicit import AT_LIMIT
 from flowface_jax.fitting.normal_equations import FELT, NormalEquations
 from flowface_jax.fitting.objective import Objective
 from flowface_jax.fitting.parameters import Parameters
@@ -67,11 +66,11 @@ def posterior_of(parameters: Parameters, objective: Objective) -> Posterior:
     Costs about one iteration of the solver. Raises FloatingPointError where the curvature is not that of a minimum.
     """
     system = _system(parameters, objective)
-    held = _held(parameters, objective, system.gradient_rows)
+    held, held_shared = objective.at_limit(parameters, system)
     felt_rows = jnp.diagonal(system.diagonal, axis1=1, axis2=2) > FELT
     felt_shared = jnp.diagonal(system.shared) > FELT
     free_rows = (felt_rows & ~held).astype(system.border.dtype)
-    free_shared = felt_shared.astype(system.border.dtype)
+    free_shared = (felt_shared & ~held_shared).astype(system.border.dtype)
     chosen_rows, chosen_shared = (
         1.0 if chosen is None else chosen.astype(free_rows.dtype)
         for chosen in (objective.free_rows, objective.free_shared)
@@ -80,7 +79,7 @@ def posterior_of(parameters: Parameters, objective: Objective) -> Posterior:
     chain, complement, scale_rows, scale_shared = _factorised(system, free_rows, free_shared)
     unfelt = np.sqrt(UNFELT_VARIANCE)
     unit_rows = chosen_rows * jnp.where(held, 0.0, jnp.where(felt_rows, 1.0 / scale_rows, unfelt))
-    unit_shared = chosen_shared * jnp.where(felt_shared, 1.0 / scale_shared, unfelt)
+    unit_shared = chosen_shared * jnp.where(held_shared, 0.0, jnp.where(felt_shared, 1.0 / scale_shared, unfelt))
     repeated, count = _counted_per_image(parameters, objective)
     per_image = np.asarray(repeated, np.float64) * np.outer(*2 * [np.asarray(unit_shared * free_shared, np.float64)])
     root = _root(np.asarray(complement, np.float64), (count - 1.0) * per_image, float(jnp.finfo(complement.dtype).eps))
@@ -170,10 +169,3 @@ def _counted_per_image(parameters: Parameters, objective: Objective) -> tuple[ja
 
     count = objective.problem.identity_scale
     return shared(count) - shared(jnp.zeros_like(count)), float(count)
-
-
-def _held(parameters: Parameters, objective: Objective, gradient_rows: jax.Array) -> jax.Array:
-    """Which unknowns of the frames [F,d] are at a limit (but for rounding) that the energy presses them against."""
-    low, high = objective.room(parameters)
-    near = AT_LIMIT * jnp.finfo(low.dtype).eps
-    return ((low >= -near) & (gradient_rows > 0)) | ((high <= near) & (gradient_rows < 0))

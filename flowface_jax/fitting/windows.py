@@ -343,7 +343,7 @@ def _follow_focal(video: Video, first: int, end: int, focal: np.ndarray) -> None
 @jax.jit
 def _eliminated(state: LevenbergState, objective: Objective, end: jax.Array, damping: jax.Array) -> HandOver:
     system, parameters = state.system, state.parameters
-    held = objective.at_limit(parameters, system.gradient_rows)
+    held, _ = objective.at_limit(parameters, system)
     # The two frames that are handed over may still leave a limit that they lie at.
     held = held & (jnp.arange(held.shape[0]) < end - CARRIED)[:, None]
     return hand_over(system, parameters, end, (~held).astype(system.gradient_rows.dtype), damping, objective.columns)

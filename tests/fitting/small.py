@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from flowface_jax.alignment.alignment import Alignment, make_alignment
 from flowface_jax.cameras.model import Cameras, make_cameras
-from flowface_jax.heads.model import REGION_NAMES, HeadModel, SurfacePoints
+from flowface_jax.heads.model import REGION_NAMES, HeadModel, SurfacePoints, vertices
 
 
 def small_head(seed: int = 0, count: int = 60, identities: int = 4, expressions: int = 3) -> HeadModel:
@@ -80,6 +80,58 @@ def small_alignment(head: HeadModel, cameras: int = 2, frames: int = 5, seed: in
     return make_alignment(
         mean, std, valid, [[256, 192]] * cameras, "surface", triangles, barycentric, frame_times=np.arange(frames) / 30
     )
+
+
+def small_performance(
+    head: HeadModel,
+    seed: int = 0,
+    cameras: Cameras | None = None,
+    frames: int = 5,
+    noise: float = 0.5,
+    outliers: float = 0.0,
+    dropout: float = 0.0,
+    point_set: str = "surface",
+    spread: float = 1.0,
+) -> Alignment:
+    """What `cameras` (two by default) see of a small head that turns and talks, so that the head model explains it.
+
+    Surface points (the triangles' middles, nearly) or all vertices, `noise` px off, a share of `outliers` anywhere in
+    the image, a share of `dropout` points unobserved; of several cameras the last misses the second frame. spread: of
+    the expressions, in the standard deviations that the head model states.
+    """
+    random = np.random.default_rng(seed)
+    cameras = small_cameras() if cameras is None else cameras
+    identity = jnp.asarray(random.normal(size=head.identity_size), jnp.float32)
+
+    def wave(*shape: int) -> np.ndarray:
+        phase, speed = random.uniform(0, 2 * np.pi, shape), random.uniform(0.3, 0.9, shape)
+        return np.sin(phase + speed * np.arange(frames).reshape(-1, *(1,) * len(shape)))
+
+    expression = spread * wave(head.expression_size) * np.asarray(head.expression_std)
+    joints = 0.1 * wave(head.joint_count, 3) * np.asarray([0, 0, 1, 1, 1])[: head.joint_count, None]
+    rotation = Rotation.from_rotvec([0.15, 0.25, 0.1] * wave(3)).as_matrix()
+    translation = 0.01 * wave(3)
+    local = [
+        vertices(head, identity, jnp.asarray(e, jnp.float32), jnp.asarray(j, jnp.float32))
+        for e, j in zip(expression, joints, strict=True)
+    ]
+    world = np.einsum("fij,fvj->fvi", rotation, np.asarray(local)) + translation[:, None]
+    triangles = np.asarray(head.triangles)
+    barycentric = random.dirichlet([5, 5, 5], size=len(triangles))
+    if point_set == "surface":
+        world = np.einsum("ftki,tk->fti", world[:, triangles], barycentric)
+    exact = np.asarray(cameras.project(jnp.asarray(world, jnp.float32)))
+    std = noise * random.uniform(0.7, 1.5, exact.shape[:3])
+    mean = exact + std[..., None] * random.normal(size=exact.shape)
+    size = np.asarray(cameras.image_size)
+    wrong = random.random(std.shape) < outliers
+    mean = np.where(wrong[..., None], random.random(exact.shape) * size[:, None, None], mean)
+    std[random.random(std.shape) < dropout] = np.inf
+    valid = np.ones(std.shape[:2], bool)
+    if cameras.count > 1 and frames > 1:
+        valid[-1, 1] = False
+    surface = {"vertex_ids": triangles, "barycentric": barycentric} if point_set == "surface" else {}
+    return make_alignment(mean, std, valid, size, point_set, frame_times=np.arange(frames) / 30, **surface)
 
 
 def as_float64(tree: object) -> object:
