@@ -25,14 +25,15 @@ from flowface_jax.pytrees import pytree_dataclass
 
 FIRST_DAMPING = 1e-3
 LARGEST_DAMPING = 1e9
-LIMIT_ROUNDS = 4
+LIMIT_ROUNDS = 1
 """How often a step is solved for again with the unknowns held that would have crossed a limit."""
 
 
 @pytree_dataclass
 class LevenbergState:
     """Where the solver is: parameters, their normal equations and energies [n]; damping and its growth on failure;
-    fallen, by how much the last step that was taken lowered the energy; iteration; history [max_iterations] of energies before each step; finished.
+    fallen, by how much the last step that was taken lowered the energy; iteration; history [max_iterations] of
+    energies before each step; finished.
     """
 
     parameters: Parameters

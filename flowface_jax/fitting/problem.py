@@ -90,7 +90,9 @@ def make_problem(
     selected = np.arange(alignment.frame_count) if frames is None else np.asarray(frames)
     consecutive = frames is None and is_sequence(alignment)
     real, count = len(selected), padded_length(len(selected), devices)
-    inverse_std = inverse_standard_deviations(alignment.std, alignment.valid)
+    # A slice, not an index, where all frames are used: the observations may fill a good part of the memory.
+    chosen = slice(None) if frames is None else selected
+    inverse_std = inverse_standard_deviations(alignment.std[:, chosen], alignment.valid[:, chosen])
     solved = leading(head, config.identity_size, config.expression_size)
     centre = np.zeros(count, bool)
     if consecutive and real >= 3:
@@ -98,8 +100,8 @@ def make_problem(
     return FitProblem(
         head=restrict(solved, jnp.asarray(vertex_ids)),
         barycentric=jnp.asarray(barycentric.T),
-        mean=jnp.asarray(_pad(alignment.mean[:, selected], count)),
-        inverse_std=jnp.asarray(_pad(inverse_std[:, selected], count)),
+        mean=jnp.asarray(_pad(alignment.mean[:, chosen], count)),
+        inverse_std=jnp.asarray(_pad(inverse_std, count)),
         point_weight=jnp.asarray(_point_weights(alignment, head, surface.vertex_ids, surface.barycentric)),
         real_frame=jnp.arange(count) < real,
         temporal_centre=jnp.asarray(centre),
@@ -109,14 +111,15 @@ def make_problem(
         neutral_basis=solved.identity_basis if neutral_template is not None else jnp.zeros((0, 3, 0)),
         vertex_ids=jnp.asarray(vertex_ids, jnp.int32),
         row_share=jnp.asarray(1.0 / np.bincount(vertex_ids)[vertex_ids], jnp.float32),
-        identity_scale=jnp.float32(identity_scale(inverse_std[:, selected] > 0, config)),
+        identity_scale=jnp.float32(identity_scale(inverse_std > 0, config)),
     )
 
 
 def inverse_standard_deviations(std: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """1/σ of points [C,F,P] in images of which some are valid [C,F]; 0 where not observed."""
-    observed = np.isfinite(std) & valid[..., None]
-    return np.where(observed, 1.0 / np.where(observed, std, 1.0), 0.0).astype(np.float32)
+    result = np.zeros(std.shape, np.float32)
+    np.divide(1.0, std, out=result, where=np.isfinite(std) & valid[..., None])
+    return result
 
 
 def identity_scale(observed: np.ndarray, config: FitConfig) -> float:
@@ -185,7 +188,9 @@ def _neutral_residual(head: HeadModel, neutral_template: np.ndarray | None) -> n
 
 
 def _pad(array: np.ndarray, count: int) -> np.ndarray:
-    """Zero-pad axis 1 (frames) to `count`."""
+    """Zero-pad axis 1 (frames) to `count`; the same array where nothing is to be padded."""
+    if array.shape[1] == count:
+        return array
     widths = [(0, 0)] * array.ndim
     widths[1] = (0, count - array.shape[1])
     return np.pad(array, widths)
