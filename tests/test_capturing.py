@@ -136,7 +136,7 @@ def test_the_written_alignment_fits_back_to_the_truth(head, folder, tmp_path):
         tmp_path / "fit",
         head,
         CameraChoice(calibration=cameras),
-        FitConfig(max_steps=600, prior_weight=1e-3, temporal_weight=0.0),
+        FitConfig(prior_weight=1e-3, temporal_weight=0.0, error_bars=False),
     )
     pixels = np.asarray(fitted.image_vertices(head, 1))[:, alignment.vertex_ids[:, 0]]
     assert np.median(np.abs(pixels - alignment.mean[:, 1])) < 0.15

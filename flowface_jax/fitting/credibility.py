@@ -20,16 +20,18 @@ def credible(alignment: Alignment) -> tuple[Alignment, list[str]]:
 
     The very same alignment comes back, uncopied, where there is nothing to change.
     """
-    std, notes = alignment.std, []
+    mean, std, notes = alignment.mean, alignment.std, []
     limits = FARTHEST * alignment.image_size.max(1)
     far = [
-        (np.abs(mean - size / 2.0) > limit).any(-1) & np.isfinite(deviations)
-        for mean, size, limit, deviations in zip(alignment.mean, alignment.image_size, limits, std, strict=True)
+        ~(np.abs(positions - size / 2.0) <= limit).all(-1)
+        for positions, size, limit in zip(mean, alignment.image_size, limits, strict=True)
     ]
-    count = sum(int(part.sum()) for part in far)
-    if count:
-        std = np.where(np.stack(far), np.inf, std).astype(np.float32)
-        notes.append(f"{count} point(s) lie more than {FARTHEST:g} image sides away and count as not observed.")
+    if any(part.any() for part in far):
+        far = np.stack(far)
+        count = int((far & np.isfinite(std)).sum())
+        if count:
+            notes.append(f"{count} point(s) lie more than {FARTHEST:g} image sides away and count as not observed.")
+        mean, std = np.where(far[..., None], np.float32(0), mean), np.where(far, np.float32(np.inf), std)
     certain = std < SMALLEST_STD_PX
     if certain.any():
         notes.append(
@@ -38,6 +40,6 @@ def credible(alignment: Alignment) -> tuple[Alignment, list[str]]:
         )
         std = np.maximum(std, np.float32(SMALLEST_STD_PX))
     valid = alignment.valid & np.stack([np.isfinite(deviations).any(-1) for deviations in std])
-    if not notes and (valid == alignment.valid).all():
+    if mean is alignment.mean and std is alignment.std and (valid == alignment.valid).all():
         return alignment, notes
-    return dataclasses.replace(alignment, std=std, valid=valid), notes
+    return dataclasses.replace(alignment, mean=mean, std=std, valid=valid), notes

@@ -131,7 +131,7 @@ def observations_of(
     weight = at_points(np.asarray(head.vertex_weights)[:, None])[:, 0]
     if alignment.point_set in ("mediapipe", "landmarks"):
         weight = np.ones(len(weight))
-    count = max(MAXIMUM_POINTS // max(2, alignment.camera_count), 100)
+    count = max(MAXIMUM_POINTS // max(2, alignment.camera_count), 60)
     chosen = _spread(template, np.flatnonzero(weight >= 0.5 * weight.max()), count)
     identity = min(config.identity_size or IDENTITY_SIZE, IDENTITY_SIZE)
     expression = config.expression_size or head.expression_size

@@ -14,7 +14,7 @@ from flowface_jax.heads.generic import generic_head
 from flowface_jax.synthesis.sequences import make_performance, observe
 from tests.shared_data import clip_path
 
-QUICK = ["--set", "fit.max_steps=40", "--quiet"]
+QUICK = ["--set", "fit.solver=adamw", "--set", "fit.error_bars=false", "--set", "fit.max_steps=40", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def _refused(capsys, *arguments, code=2):
 
 def test_fit_writes_a_track_that_loads(alignment_file, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["fit", str(alignment_file), "--out", str(out), "--set", "fit.max_steps=40"]) == 0
+    assert main(["fit", str(alignment_file), "--out", str(out), *QUICK[:-1]]) == 0
     printed = capsys.readouterr().out
     assert "residual: median" in printed and str(out) in printed
     assert Track.load(out).frame_count == 4
@@ -209,7 +209,7 @@ def test_a_real_clip_is_tracked_resumed_and_the_same(tmp_path, capsys):
     film = tmp_path / "film.mp4"
     _film(film, frames, size=frames[0].shape[1::-1])
     out = tmp_path / "out"
-    arguments = ["track", str(film), "--out", str(out), "--set", "fit.max_steps=120", "--quiet"]
+    arguments = ["track", str(film), "--out", str(out), "--quiet"]
     assert main(arguments) == 0
     track = Track.load(out)
     flagged = {flag["frame"] for flag in track.summary["flags"] if "no face" in flag["reasons"]}

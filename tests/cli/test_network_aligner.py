@@ -22,7 +22,16 @@ from tests.fitting.small import small_head
 
 # So small a network starts with σ of half a cell, so that it counts as sure before it has been trained.
 TINY = NetworkConfig("mit_b0", 64, 16, 1, feature_size=16, hidden_size=16, texture_size=4, initial_std=0.1)
-QUICK = ["--set", "fit.max_steps=5", "--no-overlay", "--quiet"]
+QUICK = [
+    "--set",
+    "fit.solver=adamw",
+    "--set",
+    "fit.error_bars=false",
+    "--set",
+    "fit.max_steps=5",
+    "--no-overlay",
+    "--quiet",
+]
 
 pytestmark = pytest.mark.usefixtures("quick_compilation_of_module")
 

@@ -39,7 +39,7 @@ def good(folder):
 
 
 def _fit(folder, name, *options):
-    arguments = ["fit", folder / f"{name}.npz", "--out", folder / name, "--overwrite", "--set", "fit.max_steps=30"]
+    arguments = ["fit", folder / f"{name}.npz", "--out", folder / name, "--overwrite", "--set", "fit.error_bars=false"]
     return main([str(argument) for argument in (*arguments, *options)])
 
 

@@ -51,7 +51,18 @@ def photograph(tmp_path):
 
 
 def _track(photograph, out, *more):
-    options = ["--set", "fit.max_steps=30", "--set", "fit.neutral_weight=1e7", "--quiet", "--no-overlay"]
+    options = [
+        "--set",
+        "fit.solver=adamw",
+        "--set",
+        "fit.error_bars=false",
+        "--set",
+        "fit.max_steps=30",
+        "--set",
+        "fit.neutral_weight=1e7",
+        "--quiet",
+        "--no-overlay",
+    ]
     return main(["track", photograph, "--out", str(out), *options, *more])
 
 

@@ -16,6 +16,7 @@ from flowface_jax.heads.model import vertices
 from flowface_jax.synthesis.sequences import make_performance, observe
 
 FRAMES = 30
+CONFIG = FitConfig(error_bars=False)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def four(head):
 
 @pytest.fixture(scope="module")
 def four_error(head, four, points):
-    return _errors(fit(observe(four, head, 2, points=points), head, four.cameras), four, head, align=False)
+    return _errors(fit(observe(four, head, 2, points=points), head, four.cameras, CONFIG), four, head, align=False)
 
 
 def test_four_calibrated_cameras_recover_the_face_to_half_a_millimetre(four_error):
@@ -57,13 +58,13 @@ def test_four_calibrated_cameras_recover_the_face_to_half_a_millimetre(four_erro
 
 def test_ten_per_cent_gross_outliers_cost_at_most_half_as_much_again(head, four, points, four_error):
     spoilt = observe(four, head, 2, outlier_share=0.1, points=points)
-    error = _errors(fit(spoilt, head, four.cameras), four, head, align=False)
+    error = _errors(fit(spoilt, head, four.cameras, CONFIG), four, head, align=False)
     assert error < max(1.5 * four_error, 0.05)
 
 
 def test_three_uncalibrated_cameras_recover_face_and_rig(head, points):
     performance = make_performance(head, 3, FRAMES, 3)
-    track = fit(observe(performance, head, 4, dropout_share=0.1, points=points), head)
+    track = fit(observe(performance, head, 4, dropout_share=0.1, points=points), head, config=CONFIG)
     assert _errors(track, performance, head, align=True) < 1.5
     ratio = np.asarray(track.cameras.focal) / np.asarray(performance.cameras.focal)
     assert np.abs(ratio - 1).max() < 0.05
@@ -73,10 +74,10 @@ def test_three_uncalibrated_cameras_recover_face_and_rig(head, points):
 def test_one_camera_of_known_focal_recovers_the_neutral_shape(head, points):
     performance = make_performance(head, 5, FRAMES, 1)
     clean = _neutral_error(
-        fit(observe(performance, head, 6, points=points), head, performance.cameras), performance, head
+        fit(observe(performance, head, 6, points=points), head, performance.cameras, CONFIG), performance, head
     )
     spoilt_observations = observe(performance, head, 6, outlier_share=0.1, points=points)
-    spoilt = _neutral_error(fit(spoilt_observations, head, performance.cameras), performance, head)
+    spoilt = _neutral_error(fit(spoilt_observations, head, performance.cameras, CONFIG), performance, head)
     assert clean < 1.5
     assert spoilt < max(1.5 * clean, 0.2)
 
@@ -86,7 +87,7 @@ def test_frames_without_a_face_are_bridged_and_flagged(head, points):
     alignment = observe(performance, head, 8, points=points)
     valid = alignment.valid.copy()
     valid[0, 10:14] = False
-    track = fit(dataclasses.replace(alignment, valid=valid), head, performance.cameras)
+    track = fit(dataclasses.replace(alignment, valid=valid), head, performance.cameras, CONFIG)
     flagged = {flag["frame"]: flag["reasons"] for flag in track.summary["flags"]}
     assert {frame for frame, reasons in flagged.items() if "no face" in reasons} == {10, 11, 12, 13}
     assert np.isnan(track.residual_px[0, 10:14]).all()
@@ -99,8 +100,8 @@ def test_a_given_neutral_head_is_followed_where_the_image_is_silent(head, points
     performance = make_performance(head, 9, 4, 1)
     true = np.asarray(vertices(head, jnp.asarray(performance.identity, jnp.float32), jnp.zeros(head.expression_size)))
     few = observe(performance, head, 10, noise_px=8.0, points=points[::10])
-    without = _neutral_error(fit(few, head, performance.cameras), performance, head)
-    given = _neutral_error(fit(few, head, performance.cameras, neutral_template=true), performance, head)
+    without = _neutral_error(fit(few, head, performance.cameras, CONFIG), performance, head)
+    given = _neutral_error(fit(few, head, performance.cameras, CONFIG, neutral_template=true), performance, head)
     assert given < 0.5 * without
 
 
@@ -114,8 +115,8 @@ def test_several_views_let_the_nose_leave_the_model(head, points):
     changed = dataclasses.replace(performance, world=performance.world + rotated)
     everything = np.flatnonzero(np.asarray(head.vertex_weights) > 0.5)
     alignment = observe(changed, head, 12, points=everything)
-    with_offsets = fit(alignment, head, performance.cameras)
-    without = fit(alignment, head, performance.cameras, FitConfig(offsets="fixed"))
+    with_offsets = fit(alignment, head, performance.cameras, CONFIG)
+    without = fit(alignment, head, performance.cameras, FitConfig(offsets="fixed", error_bars=False))
     assert np.abs(with_offsets.offsets[~nose]).max() == 0
     assert np.abs(with_offsets.offsets[nose]).max() > 5e-4
 
