@@ -16,6 +16,9 @@ from flowface_jax.fitting.objective import make_objective
 from flowface_jax.heads.model import vertices
 from tests.fitting.small import small_cameras, small_head, small_performance
 
+# Several long compilations.
+pytestmark = pytest.mark.minutes
+
 LIMIT = 0.25
 """Of every expression: the performers' smiles go further, so that some frames end at it."""
 
@@ -159,7 +162,6 @@ def test_wrong_shapes_are_told(refit):
         refit(refit.mean[:, :-1])
 
 
-@pytest.mark.minutes
 def test_gauss_newton_is_biased_where_residuals_are_large(refit):
     """Without second derivatives and the robust kernel's bend the derivative is a tenth off and more where the head
     cannot explain what is seen (here a jaw turns that the fit holds), and near where it can."""
@@ -183,7 +185,6 @@ def test_gauss_newton_is_biased_where_residuals_are_large(refit):
     assert errors[1] < 0.2 * errors[0]
 
 
-@pytest.mark.minutes
 def test_the_head_s_bases_are_differentiable(refit):
     """Along a random change of the identity basis, against objectives made anew for the changed head."""
     objective = refit.objective

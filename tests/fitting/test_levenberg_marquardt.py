@@ -166,12 +166,14 @@ THOROUGH = {
 }
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name", [name if name.startswith("all") else pytest.param(name, marks=pytest.mark.minutes) for name in QUICK]
+)
 def test_the_energy_is_that_of_a_dense_solver(name):
     _check(QUICK[name])
 
 
-@pytest.mark.minutes
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", THOROUGH)
 def test_the_energy_is_that_of_a_dense_solver_whatever_moves(name):
     _check(THOROUGH[name])

@@ -102,7 +102,12 @@ def _dense(system):
     return matrix, np.concatenate([system.gradient_shared, system.gradient_rows.ravel()])
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("calibrated rig, vertices", "uncalibrated rig, surface points, joints")
+
+
+@pytest.mark.parametrize(
+    "case", [name if name in QUICK else pytest.param(name, marks=pytest.mark.minutes) for name in CASES]
+)
 def test_curvature_and_gradient_are_those_of_automatic_differentiation(case):
     with jax.enable_x64(True):
         objective = dataclasses.replace(_objective(**CASES[case]), chunk=2)

@@ -96,6 +96,7 @@ def test_frames_without_a_face_are_bridged_and_flagged(head, points):
     assert np.median(gap) < 0.02
 
 
+@pytest.mark.minutes
 def test_a_given_neutral_head_is_followed_where_the_image_is_silent(head, points):
     performance = make_performance(head, 9, 4, 1)
     true = np.asarray(vertices(head, jnp.asarray(performance.identity, jnp.float32), jnp.zeros(head.expression_size)))

@@ -34,6 +34,7 @@ print(json.dumps({"devices": len(jax.devices()), "energies": energies, "moved": 
 """
 
 
+@pytest.mark.minutes
 def test_one_device_and_eight_give_the_same_track():
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, timeout=400)

@@ -120,7 +120,9 @@ CASES = {
 
 
 @pytest.mark.usefixtures("quick_compilation_of_module")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [name if name == "unknown cameras" else pytest.param(name, marks=pytest.mark.minutes) for name in CASES]
+)
 def test_equals_the_dense_inverse_of_the_curvature_and_what_follows_from_it(case):
     with jax.enable_x64(True):
         settings = {"robust": "none", "joints": (), "temporal_vertices": 20} | CASES[case]
@@ -180,6 +182,7 @@ def test_zero_at_limits_and_infinite_where_nothing_is_seen():
 
 
 @pytest.mark.usefixtures("quick_compilation_of_module")
+@pytest.mark.minutes
 def test_a_focal_length_that_only_its_prior_knows_is_said_to_be():
     """One camera, and observations as good as none."""
     head = small_head()

@@ -21,6 +21,9 @@ from flowface_jax.fitting.windows import plan_windows
 from flowface_jax.heads.model import vertices
 from tests.fitting.small import small_cameras, small_head, small_performance
 
+# Several long compilations.
+pytestmark = pytest.mark.minutes
+
 FRAMES = 60
 TOGETHER = FitConfig(window_frames=0, energy_tolerance=1e-7, error_bars=False)
 IN_WINDOWS = dataclasses.replace(TOGETHER, window_frames=16)
@@ -89,7 +92,6 @@ def test_photos_without_order_in_time_are_solved_in_windows_too(head, camera):
     _assert_same(*(fit(alignment, head, camera, config) for config in (IN_WINDOWS, TOGETHER)), head)
 
 
-@pytest.mark.minutes
 def test_cameras_and_offsets_are_shared_by_all_windows(head):
     alignment = _clip(head, small_cameras(2), unseen=range(13, 17))
     windows, together = (fit(alignment, head, None, config) for config in (IN_WINDOWS, TOGETHER))
