@@ -8,8 +8,6 @@ residual‖², which stays one whatever rounding does.
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import jaxlie
@@ -17,6 +15,7 @@ import numpy as np
 
 from flowface_jax.fitting.chain import factorise, halfway
 from flowface_jax.fitting.columns import Columns, pack, retract
+from flowface_jax.fitting.linearisation import rows_of
 from flowface_jax.fitting.normal_equations import FELT, NormalEquations
 from flowface_jax.fitting.parameters import UNITS, Chart, Parameters, Variables
 from flowface_jax.pytrees import pytree_dataclass
@@ -87,10 +86,7 @@ def nothing_handed_over(parameters: Parameters, columns: Columns) -> HandOver:
 
 def carried(parameters: Parameters, first: jax.Array | int = 0) -> Parameters:
     """The parameters of the two frames from `first` on."""
-    names = ("expression", "joint_rotations", "head_rotation", "head_translation")
-    return dataclasses.replace(
-        parameters, **{n: jax.lax.dynamic_slice_in_dim(getattr(parameters, n), first, CARRIED) for n in names}
-    )
+    return rows_of(parameters, first, CARRIED)
 
 
 def hand_over(

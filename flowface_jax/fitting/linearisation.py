@@ -57,7 +57,7 @@ def views_of(parameters: Parameters, problem: FitProblem, chart: Chart) -> Views
     )
 
 
-def rows_of(parameters: Parameters, first: jax.Array, count: int) -> Parameters:
+def rows_of(parameters: Parameters, first: jax.Array | int, count: int) -> Parameters:
     """The parameters of `count` frames from `first`."""
     names = ("expression", "joint_rotations", "head_rotation", "head_translation")
     return dataclasses.replace(
