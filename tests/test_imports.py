@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "flowface_jax"
 
 LAYERS = [
-    {"errors", "conventions", "storage", "pytrees", "reporting", "compilation"},
+    {"errors", "conventions", "storage", "pytrees", "reporting", "compilation", "settings"},
     {"assets", "foreign"},
     {"heads", "cameras"},
     {"alignment"},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 from flowface_jax.errors import InputError
+from flowface_jax.settings import check_settings, settings_from
 
 GroupMode = Literal["auto", "fixed", "shared", "free"]
 Solver = Literal["levenberg_marquardt", "adamw"]
@@ -91,14 +92,7 @@ class FitConfig:
     max_steps: int = 3000
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(FitConfig)
-        for field in dataclasses.fields(self):
-            choices = get_args(hints[field.name])
-            value = getattr(self, field.name)
-            if choices and all(isinstance(choice, str) for choice in choices) and value not in choices:
-                raise InputError(f"fit.{field.name}: expected one of {', '.join(choices)}, found '{value}'")
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value >= 0:
-                raise InputError(f"fit.{field.name}: expected a number ≥ 0, found {value}")
+        check_settings(self, "fit")
         if self.identity == "free":
             raise InputError("fit.identity: one person has one identity; expected shared or fixed, found 'free'")
         if min(self.max_steps, self.max_iterations, self.patience) < 1 or self.robust_scale <= 0:
@@ -113,29 +107,4 @@ def config_from_mapping(values: Mapping[str, Any], base: FitConfig | None = None
 
     Raises InputError for an unknown key or a value of the wrong type.
     """
-    base = base or FitConfig()
-    known = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
-    parsed: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            raise InputError(f"unknown setting fit.{key}; known: {', '.join(sorted(known))}")
-        parsed[key] = _parse(key, value, known[key])
-    return dataclasses.replace(base, **parsed)
-
-
-def _parse(key: str, value: Any, current: Any) -> Any:
-    try:
-        if isinstance(current, tuple):
-            return tuple(part for part in value.split(",") if part) if isinstance(value, str) else tuple(value)
-        if isinstance(current, bool):
-            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
-        if isinstance(current, int):
-            number = float(value)
-            if number != int(number):
-                raise ValueError
-            return int(number)
-        if isinstance(current, float):
-            return float(value)
-        return str(value)
-    except (TypeError, ValueError, KeyError):
-        raise InputError(f"fit.{key}: expected {type(current).__name__}, found '{value}'") from None
+    return settings_from(FitConfig, values, "fit", base)
