@@ -12,7 +12,8 @@ T = TypeVar("T")
 
 
 def settings_from(kind: type[T], values: Mapping[str, Any], section: str, base: T | None = None) -> T:
-    """`base` (default: those of `kind`) with `values` replaced; text, as from a command line, is read as the field's type.
+    """`base`, or the defaults of `kind`, with `values` replaced; text, as from a command line, is read as the field's
+    type.
 
     section: how errors name the settings, as in "fit.focal". Raises InputError for an unknown name or a value that
     cannot be read.
