@@ -257,7 +257,7 @@ def solve(
 ) -> bool:
     """Minimise in place; whether it converged. energy: `model` itself or its compiled form. report: (step, energy
     before it, learning rate)."""
-    settings, energy = model.settings, energy or model
+    settings, energy = model.settings, model if energy is None else energy
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )

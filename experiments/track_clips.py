@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flowface_jax import load_head, track
 from flowface_jax.evaluation.jitter import jitter_px
+from flowface_jax.fitting.config import config_from_mapping
 from flowface_jax.reporting import TerminalReporter
 from flowface_jax.storage import write_bytes, write_json
 
@@ -25,7 +26,11 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", default=["generic"], help="heads as for flowface track --head")
     parser.add_argument("--names", nargs="+", default=None, help="only these clips, by stem")
     parser.add_argument("--out", type=Path, default=Path("output/clips"), help="folder for tracks and table")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the fit, as solver=adamw"
+    )
     options = parser.parse_args()
+    config = config_from_mapping(dict(item.split("=", 1) for item in options.set))
     rows = []
     for source in options.heads:
         head = load_head(source)
@@ -34,7 +39,12 @@ def main() -> None:
                 continue
             started = time.perf_counter()
             result = track(
-                [clip], options.out / head.name / clip.stem, head, existing="overwrite", reporter=TerminalReporter()
+                [clip],
+                options.out / head.name / clip.stem,
+                head,
+                config=config,
+                existing="overwrite",
+                reporter=TerminalReporter(),
             )
             rows.append(_row(head.name, clip.stem, result, jitter_px(result, head), time.perf_counter() - started))
             write_json(options.out / "table.json", rows)
