@@ -63,15 +63,21 @@ def read_npz(path: str | os.PathLike[str], kind: str, required: tuple[str, ...] 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
     """Write arrays as a compressed .npz, atomically and with reproducible bytes (no time stamps)."""
+    write_bytes(path, npz_bytes(arrays))
+
+
+def npz_bytes(arrays: Mapping[str, Any], compress: bool = True) -> bytes:
+    """The arrays as the bytes of an .npz, reproducible (no time stamps)."""
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
+    with zipfile.ZipFile(buffer, "w", compression=method, compresslevel=4) as archive:
         for name in sorted(arrays):
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = method
             payload = io.BytesIO()
             np.lib.format.write_array(payload, np.asarray(arrays[name]), allow_pickle=False)
             archive.writestr(entry, payload.getvalue())
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_json(path: str | os.PathLike[str], kind: str) -> Any:

@@ -131,8 +131,8 @@ def register(source: Surface, target: Surface, matched: np.ndarray | None = None
     """
     matched = np.ones(len(source.vertices), bool) if matched is None else np.asarray(matched, bool)
     start = _landmark_warp(source, target)
-    membrane, bending, area = _smoothness(start, source.triangles)
-    landmarks = _interpolation(source.landmarks, len(start))[17:]
+    membrane, bending, area = smoothness(start, source.triangles)
+    landmarks = interpolation(source.landmarks, len(start))[17:]
     goal = positions_of(target.landmarks, target.vertices)[17:]
     current, weight, distance = start, np.zeros(len(start)), np.full(len(start), np.inf)
     for length, reach, cosine in _LEVELS:
@@ -191,7 +191,7 @@ def _landmark_warp(source: Surface, target: Surface) -> np.ndarray:
     weights[CONTOUR] = 0.1
     robust = weights
     for _ in range(10):
-        scale, rotation, translation = _similarity(from_points, to_points, robust)
+        scale, rotation, translation = similarity(from_points, to_points, robust)
         miss = np.linalg.norm(scale * from_points @ rotation.T + translation - to_points, axis=1)
         robust = weights / (1 + (miss / 0.006) ** 2)
     moved = scale * source.vertices @ rotation.T + translation
@@ -202,7 +202,7 @@ def _landmark_warp(source: Surface, target: Surface) -> np.ndarray:
     return moved + warp(moved)
 
 
-def _similarity(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def similarity(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Scale, rotation and translation that take a [N,3] to b [N,3] (Umeyama, PAMI 1991), weighted."""
     w = weights / weights.sum()
     mean_a, mean_b = w @ a, w @ b
@@ -213,7 +213,7 @@ def _similarity(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> tuple[floa
     return scale, rotation, mean_b - scale * rotation @ mean_a
 
 
-def _smoothness(vertices: np.ndarray, triangles: np.ndarray) -> tuple[sparse.csr_matrix, sparse.csr_matrix, np.ndarray]:
+def smoothness(vertices: np.ndarray, triangles: np.ndarray) -> tuple[sparse.csr_matrix, sparse.csr_matrix, np.ndarray]:
     """Membrane energy (cotangent Laplacian), bending energy L M⁻¹ L, and vertex areas [V] m²."""
     count = len(vertices)
     corners = vertices[triangles]
@@ -235,7 +235,7 @@ def _smoothness(vertices: np.ndarray, triangles: np.ndarray) -> tuple[sparse.csr
     return laplacian.tocsr(), bending.tocsr(), area
 
 
-def _interpolation(points: SurfacePoints, count: int) -> sparse.csr_matrix:
+def interpolation(points: SurfacePoints, count: int) -> sparse.csr_matrix:
     """The sparse matrix [P,V] that interpolates vertex values to surface points."""
     ids, barycentric = np.asarray(points.vertex_ids), np.asarray(points.barycentric, np.float64)
     rows = np.repeat(np.arange(len(ids)), 3)

@@ -12,6 +12,7 @@ from flowface_jax.errors import InputError
 from flowface_jax.network.bisenet import PRESETS, BiSeNetV2
 from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.correlation import Route, correlation_pyramid, look_up
+from flowface_jax.network.dropping import Train
 from flowface_jax.network.initialisation import draw_variables, variable_shapes
 from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps
 from flowface_jax.network.positional_encoding import PositionalEncoding
@@ -38,6 +39,7 @@ class ImageEncoder(nn.Module):
 
     config: NetworkConfig
     dtype: Any = jnp.float32
+    rematerialised: bool = False
 
     def setup(self) -> None:
         config = self.config
@@ -51,11 +53,13 @@ class ImageEncoder(nn.Module):
             return
         size = MIT_SIZES[config.backbone]
         epsilon = 1e-6 if config.norm_epsilon == "nvlabs" else 1e-5
-        self.encoder = MixTransformer(size, config.drop_path, epsilon, dtype=self.dtype)
+        self.encoder = MixTransformer(
+            size, config.drop_path, epsilon, dtype=self.dtype, rematerialised=self.rematerialised
+        )
         pool = config.image_size // 4 // config.uv_size
         self.decode_head = DecodeHead(size.head, config.feature_size, pool, config.head_dropout, self.dtype)
 
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train) -> jax.Array:
         encoded = self.encoder(normalise(images), train)
         if isinstance(encoded, list):
             return self.decode_head(encoded, train)
@@ -69,6 +73,7 @@ class UvFlow(nn.Module):
     dtype: Any = jnp.float32
     unroll: int = 0
     look_up_route: Route = "gather"
+    rematerialised: bool = False
 
     def setup(self) -> None:
         config = self.config
@@ -108,6 +113,7 @@ class UvFlow(nn.Module):
             hidden, flow, log_std, extra = block(hidden, seen.reshape(batch, side, side, -1), flow, log_std, context)
             return (hidden, flow, log_std), (flow, log_std, extra)
 
+        refine = nn.remat(refine) if self.rematerialised else refine
         if self.unroll in (0, config.iterations):
             steps = []
             for _ in range(config.iterations):
@@ -130,13 +136,15 @@ class AlignmentNetwork(nn.Module):
     images: RGB, uint8 or float in [0, 1]. Returns `AlignmentMaps`, or `AlignedPoints` from "resnet101"; `points_of`
     reads points from either. dtype: of the computation (parameters, norms, softmax, correlations, estimates and σ
     stay float32). unroll: iterations compiled one after the other instead of as a loop; 0: all of them, which CPUs
-    need for fast gradients. Raises InputError for images of another size than the config's.
+    need for fast gradients. rematerialised: gradients compute each transformer block and each iteration anew, for less
+    memory. Raises InputError for images of another size than the config's.
     """
 
     config: NetworkConfig
     dtype: Any = jnp.float32
     unroll: int = 0
     look_up_route: Route = "gather"
+    rematerialised: bool = False
 
     def setup(self) -> None:
         config = self.config
@@ -147,15 +155,15 @@ class AlignmentNetwork(nn.Module):
             self.regressor = PRNet(config.channel_count, dtype=self.dtype)
             nn.share_scope(self, self.regressor)
         else:
-            self.image = ImageEncoder(config, self.dtype)
-            self.uv_flow = UvFlow(config, self.dtype, self.unroll, self.look_up_route)
+            self.image = ImageEncoder(config, self.dtype, self.rematerialised)
+            self.uv_flow = UvFlow(config, self.dtype, self.unroll, self.look_up_route, self.rematerialised)
             # One flat tree (encoder, decode_head, uv_features, …, update), whatever modules the code is split into.
             nn.share_scope(self, self.image)
             nn.share_scope(self, self.uv_flow)
         if config.presence:
             self.presence_head = nn.Dense(1)
 
-    def __call__(self, images: jax.Array, train: bool = False) -> AlignmentMaps | AlignedPoints:
+    def __call__(self, images: jax.Array, train: Train = False) -> AlignmentMaps | AlignedPoints:
         images = _checked(images, self.config.image_size)
         if self.config.backbone == "resnet101":
             return self._regressed_points(self.regressor(normalise(images), train))

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from flowface_jax.network.convolution import Convolution
+from flowface_jax.network.dropping import Train
 from flowface_jax.network.normalised_convolution import batch_norm
 
 _INITIAL_SLOPE = 0.25
@@ -30,7 +31,7 @@ class ArcFace(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         x = ((images.astype(jnp.float32) - 127.5) / 127.5).astype(self.dtype)
         x = Stem(self.widths[0], self.dtype, name="stem")(x, train)
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True), start=1):
@@ -47,7 +48,7 @@ class Stem(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: Train) -> jax.Array:
         x = Convolution(self.width, use_bias=False, dtype=self.dtype, name="convolution")(x)
         return PReLU(name="prelu")(batch_norm(train, self.dtype, "norm")(x))
 
@@ -60,7 +61,7 @@ class Stage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: Train) -> jax.Array:
         for index in range(self.depth):
             x = Block(self.width, 2 if index == 0 else 1, self.dtype, name=f"block_{index}")(x, train)
         return x
@@ -74,7 +75,7 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: Train) -> jax.Array:
         convolution = partial(Convolution, self.width, use_bias=False, dtype=self.dtype)
         y = convolution(name="convolution_1")(batch_norm(train, self.dtype, "norm_1")(x))
         y = PReLU(name="prelu")(batch_norm(train, self.dtype, "norm_2")(y))

@@ -39,6 +39,7 @@ import jax.numpy as jnp
 from flowface_jax.errors import InputError
 from flowface_jax.network.convolution import Convolution
 from flowface_jax.network.depthwise import DepthwiseConvolution
+from flowface_jax.network.dropping import Dropout, Train
 from flowface_jax.network.normalised_convolution import NormalisedConvolution, batch_norm
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -83,7 +84,7 @@ class BiSeNetV2(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         if images.ndim != 4 or images.shape[1] % COARSENING or images.shape[2] % COARSENING:
             raise InputError(
                 f"expected images [B,H,W,3] with sides that are multiples of {COARSENING} px for BiSeNet-v2, found "
@@ -102,7 +103,7 @@ class DetailBranch(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         for stage, (channels, layers) in enumerate(_DETAIL, start=1):
             images = _DetailStage(round(channels * self.width), layers, self.dtype, name=f"stage_{stage}")(
                 images, train
@@ -116,7 +117,7 @@ class _DetailStage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train) -> jax.Array:
         for layer in range(self.layers):
             stride = 2 if layer == 0 else 1
             block = NormalisedConvolution(self.features, stride=stride, dtype=self.dtype, name=f"layer_{layer}")
@@ -132,7 +133,7 @@ class SemanticBranch(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         features = Stem(round(_STEM * self.width), self.dtype, name="stem")(images, train)
         for stage, (channels, depth) in _SEMANTIC.items():
             blocks = _SemanticStage(
@@ -149,7 +150,7 @@ class _SemanticStage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train) -> jax.Array:
         for block in range(self.depth):
             stride = 2 if block == 0 else 1
             layer = GatherAndExpand(self.features, stride, self.expansion, self.dtype, name=f"block_{block}")
@@ -164,7 +165,7 @@ class Stem(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         features = NormalisedConvolution(self.features, stride=2, dtype=self.dtype, name="input")(images, train)
         convolved = NormalisedConvolution(self.features // 2, (1, 1), dtype=self.dtype, name="narrow")(features, train)
         convolved = NormalisedConvolution(self.features, stride=2, dtype=self.dtype, name="reduce")(convolved, train)
@@ -185,7 +186,7 @@ class GatherAndExpand(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         reduced = self.stride == 2
         result = NormalisedConvolution(images.shape[-1], dtype=self.dtype, name="gather")(images, train)
         expand = NormalisedDepthwise(self.stride, self.expansion, not reduced, self.dtype, name="expand")
@@ -212,7 +213,7 @@ class NormalisedDepthwise(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         result = DepthwiseConvolution(
             self.stride, self.multiplier, use_bias=False, dtype=self.dtype, name="convolution"
         )(images)
@@ -226,7 +227,7 @@ class ContextEmbedding(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, features: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, features: jax.Array, train: Train = False) -> jax.Array:
         channels = features.shape[-1]
         pooled = features.mean((1, 2), keepdims=True)
         pooled = batch_norm(train, self.dtype, "norm")(pooled)
@@ -240,7 +241,7 @@ class GuidedAggregation(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, detail: jax.Array, context: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, detail: jax.Array, context: jax.Array, train: Train = False) -> jax.Array:
         channels = detail.shape[-1]
 
         def mixed(features: jax.Array, branch: str) -> jax.Array:
@@ -266,9 +267,9 @@ class Head(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         hidden = NormalisedConvolution(self.width, dtype=self.dtype, name="hidden")(images, train)
-        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        hidden = Dropout(self.dropout)(hidden, train)
         return Convolution(self.features, (1, 1), dtype=self.dtype, name="output")(hidden)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flowface_jax.network.convolution import Convolution
+from flowface_jax.network.dropping import Train, batch_axis
 
 
 class NormalisedConvolution(nn.Module):
@@ -25,7 +26,7 @@ class NormalisedConvolution(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         result = Convolution(
             self.features,
             self.kernel_size,
@@ -39,12 +40,13 @@ class NormalisedConvolution(nn.Module):
         return nn.relu(result) if self.rectified else result
 
 
-def batch_norm(train: bool, dtype: Any, name: str) -> nn.BatchNorm:
+def batch_norm(train: Train, dtype: Any, name: str) -> nn.BatchNorm:
     """Batch normalisation: by the statistics of the batch in training, by the running ones otherwise."""
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,
         dtype=dtype,
+        axis_name=batch_axis(train),
         name=name,
     )

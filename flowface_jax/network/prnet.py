@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from flowface_jax.errors import InputError
 from flowface_jax.network.convolution import Convolution
+from flowface_jax.network.dropping import Train
 from flowface_jax.network.normalised_convolution import batch_norm
 
 FINEST = 16
@@ -44,7 +45,7 @@ class PRNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         coarsening = 2**DOUBLINGS
         if images.ndim != 4 or images.shape[1] % coarsening or images.shape[2] % coarsening:
             raise InputError(
@@ -65,7 +66,7 @@ class PRNetEncoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         features = _convolve(images, self.finest, 4, 1, self.dtype, "stem_convolution")
         features = nn.relu(batch_norm(train, self.dtype, "stem_norm")(features))
         for stage in range(1, DOUBLINGS + 1):
@@ -86,7 +87,7 @@ class ResidualBlock(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         shortcut = images
         if self.stride != 1 or images.shape[-1] != self.features:
             shortcut = _convolve(images, self.features, 1, self.stride, self.dtype, "shortcut")
@@ -109,7 +110,7 @@ class PRNetDecoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, features: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, features: jax.Array, train: Train = False) -> jax.Array:
         layers = _decoder_layers(self.finest, self.outputs)
         for index, (width, stride) in enumerate(layers):
             features = TransposedConvolution(width, stride, self.dtype, name=f"convolution_{index}")(features)

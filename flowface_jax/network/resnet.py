@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from flowface_jax.network.convolution import Convolution
+from flowface_jax.network.dropping import Train
 from flowface_jax.network.normalised_convolution import NormalisedConvolution, batch_norm
 
 EXPANSION = 4
@@ -29,7 +30,7 @@ class Bottleneck(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         def convolve(inputs: jax.Array, index: int, features: int, size: int, stride: int) -> jax.Array:
             kernel_size = (size, size)
             result = Convolution(
@@ -62,7 +63,7 @@ class ResNetTrunk(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         features = NormalisedConvolution(self.width, (7, 7), 2, dtype=self.dtype, name="stem")(images, train)
         features = nn.max_pool(features, (3, 3), (2, 2), ((1, 1), (1, 1)))
         for stage, depth in enumerate(self.depths):
@@ -80,7 +81,7 @@ class _Stage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train) -> jax.Array:
         for block in range(self.depth):
             stride = self.stride if block == 0 else 1
             images = Bottleneck(self.width, stride, self.dtype, name=f"block_{block}")(images, train)
@@ -101,7 +102,7 @@ class DenseRegressor(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: Train = False) -> jax.Array:
         features = ResNetTrunk(self.depths, self.width, self.dtype, name="trunk")(images, train)
         numbers = nn.Dense(self.point_count * self.outputs, name="head")(features)
         return numbers.reshape(-1, self.point_count, self.outputs)

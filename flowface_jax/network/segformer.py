@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flowface_jax.network.attention import attend
 from flowface_jax.network.convolution import Convolution, ConvolutionParameters
 from flowface_jax.network.depthwise import DepthwiseConvolution
+from flowface_jax.network.dropping import Dropout, DropPath, Train
 from flowface_jax.network.normalised_convolution import batch_norm
 from flowface_jax.network.resampling import average_pool, enlarge
 
@@ -93,19 +94,6 @@ class MixFeedForward(nn.Module):
         return nn.Dense(channels, dtype=self.dtype, name="contract")(nn.gelu(hidden, approximate=False))
 
 
-class DropPath(nn.Module):
-    """Leaves out a whole residual branch, image by image, with the given probability; the rest is scaled up."""
-
-    probability: float
-
-    @nn.compact
-    def __call__(self, branch: jax.Array, train: bool) -> jax.Array:
-        if not train or self.probability == 0:
-            return branch
-        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.probability, (branch.shape[0], 1, 1, 1))
-        return branch * (kept / (1 - self.probability)).astype(branch.dtype)
-
-
 class Block(nn.Module):
     """One transformer block: attention and Mix-FFN, each normalised before and added after."""
 
@@ -117,7 +105,7 @@ class Block(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, features: jax.Array, train: Train) -> jax.Array:
         norm = lambda name: LayerNorm(self.epsilon, self.dtype, name=name)
         attention = EfficientAttention(self.heads, self.reduction, self.embedding_epsilon, self.dtype, name="attention")
         drop = DropPath(self.drop_path)
@@ -153,9 +141,10 @@ class Stage(nn.Module):
     epsilon: float
     embedding_epsilon: float
     dtype: Any = jnp.float32
+    rematerialised: bool = False
 
     @nn.compact
-    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, features: jax.Array, train: Train) -> jax.Array:
         kernel_size, stride = (7, 4) if self.index == 0 else (3, 2)
         features = PatchEmbedding(
             self.size.channels[self.index],
@@ -165,8 +154,9 @@ class Stage(nn.Module):
             self.dtype,
             name="patch_embedding",
         )(features)
+        block = nn.remat(Block, static_argnums=(2,)) if self.rematerialised else Block
         for i, drop_path in enumerate(self.drop_paths):
-            features = Block(
+            features = block(
                 HEADS[self.index],
                 REDUCTIONS[self.index],
                 drop_path,
@@ -181,7 +171,8 @@ class Stage(nn.Module):
 class MixTransformer(nn.Module):
     """MiT: normalised images [B,H,W,3], H and W multiples of 32, to four maps at 1/4, 1/8, 1/16 and 1/32.
 
-    epsilon: of block and stage norms. embedding_epsilon: of the norms after convolutions.
+    epsilon: of block and stage norms. embedding_epsilon: of the norms after convolutions. rematerialised: gradients
+    compute each block anew instead of keeping what it held, for a third more time and a fraction of the memory.
     """
 
     size: MitSize
@@ -189,9 +180,10 @@ class MixTransformer(nn.Module):
     epsilon: float = 1e-6
     embedding_epsilon: float = 1e-5
     dtype: Any = jnp.float32
+    rematerialised: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> list[jax.Array]:
+    def __call__(self, images: jax.Array, train: Train = False) -> list[jax.Array]:
         blocks = sum(self.size.depths)
         probabilities = [self.drop_path * i / max(blocks - 1, 1) for i in range(blocks)]
         maps, features = [], images.astype(self.dtype)
@@ -204,6 +196,7 @@ class MixTransformer(nn.Module):
                 self.epsilon,
                 self.embedding_epsilon,
                 self.dtype,
+                self.rematerialised,
                 name=f"stage_{index + 1}",
             )(features, train)
             maps.append(features)
@@ -226,7 +219,7 @@ class DecodeHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, maps: list[jax.Array], train: bool = False) -> jax.Array:
+    def __call__(self, maps: list[jax.Array], train: Train = False) -> jax.Array:
         side = maps[0].shape[1:3]
         fuse, _ = ConvolutionParameters(self.size, (1, 1), 4 * self.size, use_bias=False, name="fuse")()
         # Inputs of the fusing convolution are in the order of maps 4, 3, 2, 1.
@@ -241,7 +234,7 @@ class DecodeHead(nn.Module):
             fused = fused + enlarge(mixed, side)
         fused = batch_norm(train, self.dtype, "fuse_norm")(fused)
         hidden = average_pool(nn.relu(fused), self.pool)
-        hidden = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(hidden)
+        hidden = Dropout(self.dropout, whole_channels=True)(hidden, train)
         return Convolution(self.features, (1, 1), dtype=self.dtype, name="output")(hidden)
 
 

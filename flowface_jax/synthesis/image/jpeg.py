@@ -66,6 +66,21 @@ def compress(image: jax.Array, quality: jax.Array, video: jax.Array | float = 0.
     return jnp.clip(jnp.round(colour[:, :height, :width]) / 255.0, 0.0, 1.0)
 
 
+def compress_cut(
+    image: jax.Array, quality: jax.Array, block_phase: jax.Array, video: jax.Array | float = 0.0
+) -> jax.Array:
+    """The same for planes that were cut out of a larger picture after it had been compressed.
+
+    block_phase: [2] px, 0 to 7, from the top left corner down and right to where a block begins.
+    """
+    top, left = block_phase
+    height, width = image.shape[1:]
+    around = jnp.pad(image, ((0, 0), (BLOCK, BLOCK), (BLOCK, BLOCK)), mode="edge")
+    shape = (3, height + BLOCK, width + BLOCK)
+    coded = compress(jax.lax.dynamic_slice(around, (0, top, left), shape), quality, video)
+    return jax.lax.dynamic_slice(coded, (0, BLOCK - top, BLOCK - left), image.shape)
+
+
 def _steps(table: np.ndarray, quality: jax.Array, video: jax.Array | float) -> jax.Array:
     flat = np.full_like(table, 0.6 * table.mean())
     return quantisation(table, quality) * (1.0 - video) + quantisation(flat, quality) * video

@@ -11,7 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from flowface_jax.pytrees import pytree_dataclass
-from flowface_jax.synthesis.image.filters import averaging_matrix, blur, double, luma, pixels, planes, separable, stage
+from flowface_jax.synthesis.image.filters import (
+    averaging_matrix,
+    blur,
+    double,
+    luma,
+    pixels,
+    planes,
+    reduced,
+    separable,
+    stage,
+)
 
 CORNERS = 15
 SAMPLES = 8
@@ -29,6 +39,7 @@ class Shapes:
     """N random shapes. curve: [N,M,2] closed, in a square of ±1 about the centre. centre: [N,2] px. radius: [N] px.
 
     opacity: [N], 0 for none, below 1 for see-through ones. swatch: [N,S,S,3] linear texture over the square.
+    softness: [N] px, the standard deviation of edges, as shadows have them; None where all are sharp.
     """
 
     curve: jax.Array
@@ -36,6 +47,7 @@ class Shapes:
     radius: jax.Array
     opacity: jax.Array
     swatch: jax.Array
+    softness: jax.Array | None = None
 
 
 @pytree_dataclass
@@ -107,9 +119,13 @@ def _shape_layer(shape: Shapes, layer: jax.Array) -> jax.Array:
     right = (jnp.arange(columns) + 0.5 - 0.5 * shape.centre[0]) / radius
     down = (jnp.arange(rows) + 0.5 - 0.5 * shape.centre[1]) / radius
     share = blur(_filled(shape.curve, right, down, 1.0 / radius), jnp.float32(0.55), 1)
-    step = SWATCH / (2.0 * radius)
-    vertical = averaging_matrix(SWATCH * (down + 1.0) / 2.0 - 0.5, SWATCH, 0.5 * jnp.maximum(step, 1.0))
-    across = averaging_matrix(SWATCH * (right + 1.0) / 2.0 - 0.5, SWATCH, 0.5 * jnp.maximum(step, 1.0))
+    if shape.softness is not None:
+        spread = 0.5 * shape.softness
+        share = stage(lambda share: reduced(share[None], jnp.float32(1.0), spread)[0], share, spread > 0.5)
+    texels = shape.swatch.shape[0]
+    step = texels / (2.0 * radius)
+    vertical = averaging_matrix(texels * (down + 1.0) / 2.0 - 0.5, texels, 0.5 * jnp.maximum(step, 1.0))
+    across = averaging_matrix(texels * (right + 1.0) / 2.0 - 0.5, texels, 0.5 * jnp.maximum(step, 1.0))
     texture = separable(planes(shape.swatch), vertical, across)
     return jnp.concatenate([texture * share, share[None]])
 

@@ -23,7 +23,7 @@ from flowface_jax.synthesis.image.filters import (
     stage,
     streak,
 )
-from flowface_jax.synthesis.image.jpeg import BLOCK, compress
+from flowface_jax.synthesis.image.jpeg import BLOCK, compress_cut
 
 MIDDLE_GREY = 0.18
 LONGEST_MOTION = 14
@@ -136,7 +136,8 @@ def photograph(radiance: jax.Array, depth: jax.Array, parameters: Photography, n
     light = stage(lambda light: light + sensor_noise(light, parameters, noise_key), light)
     picture = stage(lambda light: develop(light, parameters), light)
     picture = stage(lambda picture: sharpen(picture, parameters.sharpening), picture, parameters.sharpening > 0)
-    picture = stage(lambda picture: _compressed(picture, parameters), picture, parameters.quality < 100)
+    quality, video, phase = parameters.quality, parameters.video, parameters.block_phase
+    picture = stage(lambda picture: compress_cut(picture, quality, phase, video), picture, quality < 100)
     picture = stage(lambda picture: enlarge(picture, parameters.resolution), picture, parameters.resolution < 1)
     return pixels(jnp.clip(picture, 0.0, 1.0))
 
@@ -243,16 +244,6 @@ def sharpen(picture: jax.Array, strength: jax.Array) -> jax.Array:
     brightness = luma(picture)
     halo = brightness - blur(brightness, jnp.float32(1.0), 2)
     return jnp.clip(picture + strength * jnp.clip(halo, -0.12, 0.12), 0.0, 1.0)
-
-
-def _compressed(picture: jax.Array, parameters: Photography) -> jax.Array:
-    """Blocks begin anywhere: the picture was cut out of a larger one after it had been compressed."""
-    top, left = parameters.block_phase
-    height, width = picture.shape[1:]
-    around = jnp.pad(picture, ((0, 0), (BLOCK, BLOCK), (BLOCK, BLOCK)), mode="edge")
-    shape = (3, height + BLOCK, width + BLOCK)
-    coded = compress(jax.lax.dynamic_slice(around, (0, top, left), shape), parameters.quality, parameters.video)
-    return jax.lax.dynamic_slice(coded, (0, BLOCK - top, BLOCK - left), picture.shape)
 
 
 def enlarge(picture: jax.Array, resolution: jax.Array) -> jax.Array:

@@ -1,0 +1,86 @@
+"""What is asked of the network: where a head's points lie in the atlas, and how much each point and texel counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowface_jax.errors import InputError
+from flowface_jax.heads.model import HeadModel
+from flowface_jax.network.losses import Targets
+from flowface_jax.pytrees import pytree_dataclass
+from flowface_jax.synthesis.materials.surfaces import triangle_materials
+from flowface_jax.synthesis.scene import Material
+from flowface_jax.synthesis.truth import make_dense_grid
+from flowface_jax.training.batches import CropBatch
+
+
+@pytree_dataclass
+class Supervision:
+    """A head as the losses see it.
+
+    uv: [V,2] atlas coordinates. weight: [V], λ_i. face: [V] bool, the face's vertices, on which errors are reported.
+    dense_ids: [U·U,3] int32 and dense_barycentric: [U·U,3], the texels of the dense map as points of the head.
+    dense_weight: [U,U], λ_p; 0 outside the atlas.
+    """
+
+    uv: jax.Array
+    weight: jax.Array
+    face: jax.Array
+    dense_ids: jax.Array
+    dense_barycentric: jax.Array
+    dense_weight: jax.Array
+
+
+def make_supervision(head: HeadModel, side: int, region_weights: Mapping[str, float] | None = None) -> Supervision:
+    """The supervision of a head bound to the atlas, for maps of side × side texels (`NetworkConfig.map_size`).
+
+    region_weights: factors on λ by the name of a region, for points, and for texels that lie mostly in it; where
+    regions overlap the largest counts. Raises InputError for a region that the head does not have.
+    """
+    material, _ = triangle_materials(head)
+    grid = make_dense_grid(head, np.asarray(material) == Material.SKIN, side)
+    ids, barycentric = np.asarray(grid.points.vertex_ids), np.asarray(grid.points.barycentric)
+    factor = _factors(head, region_weights or {})
+    dense = (factor[ids] * barycentric).sum(1).reshape(side, side)
+    return Supervision(
+        uv=jnp.asarray(head.uv, jnp.float32),
+        weight=jnp.asarray(np.asarray(head.vertex_weights) * factor, jnp.float32),
+        face=jnp.asarray(head.regions["face"]),
+        dense_ids=jnp.asarray(ids, jnp.int32),
+        dense_barycentric=jnp.asarray(barycentric, jnp.float32),
+        dense_weight=jnp.asarray(np.asarray(grid.weight) * dense, jnp.float32),
+    )
+
+
+def targets_of(batch: CropBatch, supervision: Supervision) -> Targets:
+    """The targets of a batch: every known point counts with its λ, hidden or not, as in the paper; that a point is
+    hidden is for the uncertainty to learn. The dense map is the points' interpolation over their triangles.
+    """
+    side = supervision.dense_weight.shape[0]
+    corners = batch.points[:, supervision.dense_ids]
+    dense = (corners * supervision.dense_barycentric[..., None]).sum(2)
+    known = batch.known[:, supervision.dense_ids].all(2)
+    count = len(batch.points)
+    return Targets(
+        mean=batch.points,
+        weight=supervision.weight * batch.known,
+        dense=dense.reshape(count, side, side, 2),
+        dense_weight=supervision.dense_weight * known.reshape(count, side, side),
+        depth=batch.depth,
+        face=batch.face,
+    )
+
+
+def _factors(head: HeadModel, region_weights: Mapping[str, float]) -> np.ndarray:
+    """The factor on λ of every vertex [V]."""
+    unknown = sorted(set(region_weights) - set(head.regions))
+    if unknown:
+        raise InputError(f"the head has no region '{unknown[0]}'; it has {', '.join(sorted(head.regions))}")
+    factor = np.ones(head.vertex_count)
+    for name in sorted(region_weights, key=lambda key: region_weights[key]):
+        factor[np.asarray(head.regions[name])] = region_weights[name]
+    return factor
