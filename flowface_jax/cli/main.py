@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from flowface_jax.cli import convert, demo, doctor, download, fit, prepare, synth, texture, track
+from flowface_jax.cli import convert, demo, doctor, download, fit, prepare, register, synth, texture, track
 from flowface_jax.compilation import keep_compilations
 from flowface_jax.errors import FlowfaceError
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "texture": texture,
     "synth": synth,
     "prepare": prepare,
+    "register": register,
     "demo": demo,
     "convert": convert,
     "download": download,
