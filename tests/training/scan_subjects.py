@@ -29,8 +29,8 @@ def head() -> HeadModel:
     return generic_head()
 
 
-def true_vertices(expression: dict[str, float], seed: int = 3) -> np.ndarray:
-    """The subject [V,3] m: an identity of the model, and skin that slides as no blend shape says (up to 2 mm)."""
+def true_vertices(expression: dict[str, float], seed: int = 3, slide: float = 0.002) -> np.ndarray:
+    """The subject [V,3] m: an identity of the model, and skin that slides as no blend shape says, up to `slide` m."""
     model, random = head(), np.random.default_rng(seed)
     identity = 0.8 * random.normal(size=model.identity_size)
     coefficients = np.zeros(model.expression_size)
@@ -42,7 +42,7 @@ def true_vertices(expression: dict[str, float], seed: int = 3) -> np.ndarray:
         left, right = (
             np.exp(-(((shape - centre) / 0.022) ** 2).sum(1)) for centre in ((0.045, -0.01, 0.06), (-0.03, 0.05, 0.08))
         )
-        shape = shape + 0.002 * np.outer(left, (0.5, -1.0, -0.4)) + 0.002 * np.outer(right, (1.0, 0.3, 0.4))
+        shape = shape + slide * np.outer(left, (0.5, -1.0, -0.4)) + slide * np.outer(right, (1.0, 0.3, 0.4))
     return shape
 
 

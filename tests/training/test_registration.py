@@ -22,7 +22,7 @@ from flowface_jax.training.registration.propagation import CARRIED, MANUAL, carr
 from flowface_jax.training.registration.scans import read_scan
 from flowface_jax.training.registration.subject import face_rows
 from flowface_jax.training.registration.views import camera_at, look
-from tests.training.scan_subjects import EXPRESSION, annotation, head, make_scan, speckled, write_obj
+from tests.training.scan_subjects import EXPRESSION, annotation, head, make_scan, speckled, true_vertices, write_obj
 
 MM = 1e-3
 CONFIG = RegistrationConfig()
@@ -61,6 +61,22 @@ def errors(vertices, truth):
     return np.abs(across), np.linalg.norm(error - across[:, None] * normals, axis=1)
 
 
+def slides():
+    """mm by which the skin slides as no blend shape says, of face vertices."""
+    return (
+        1e3
+        * np.linalg.norm(true_vertices(EXPRESSION) - true_vertices(EXPRESSION, slide=0.0), axis=1)[face_rows(head())]
+    )
+
+
+def motion_errors(found):
+    """mm along the surface by which the way from neutral to expression is wrong, of face vertices."""
+    error = (found.vertices - expression_scan().truth) @ found.placement.rotation
+    before = (neutral().vertices - neutral_scan().truth) @ neutral().placement.rotation
+    turned = expression_scan().truth @ found.placement.rotation
+    return errors(error - before + turned, turned)[1]
+
+
 def test_a_neutral_face_is_on_the_surface_and_at_its_landmarks():
     found = neutral()
     seen = found.distances[np.isfinite(found.distances)]
@@ -77,7 +93,9 @@ def test_carried_points_keep_the_motion_along_the_surface():
     seen = with_flow.distances[np.isfinite(with_flow.distances)]
     assert seen.mean() < 0.3
     assert errors(with_flow.vertices, truth)[1].mean() < 1.0
-    assert errors(with_flow.vertices, truth)[1].mean() < 0.6 * errors(without.vertices, truth)[1].mean()
+    slid = slides() > 0.8
+    assert motion_errors(with_flow)[slid].mean() < 0.5
+    assert motion_errors(with_flow)[slid].mean() < 0.6 * motion_errors(without)[slid].mean()
 
 
 def test_hair_and_holes_do_not_pull_the_mesh():
@@ -117,7 +135,8 @@ def test_lifting_a_pixel_gives_the_point_that_projects_there():
     assert seen.sum() > 30
     np.testing.assert_allclose(view.camera.project(points[seen])[0], pixels[seen], atol=1e-6)
     nearest, _, _ = make_target(scan).closest(points[seen], np.zeros((seen.sum(), 3)), -1.0, 0.1)
-    np.testing.assert_allclose(nearest, points[seen], atol=1e-8)
+    # A pixel is taken for the triangle at its centre: a fraction of its 0.8 mm.
+    np.testing.assert_allclose(nearest, points[seen], atol=3e-4)
 
 
 def test_landmarks_of_another_scan_are_refused():

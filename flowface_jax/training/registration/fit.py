@@ -128,7 +128,7 @@ def _step(
 ) -> Fitted:
     """One Gauss-Newton step; the unknowns are coefficients, rotation about the middle, translation, log scale."""
     current = now.of(shape.of(now.coefficients))
-    middle = positions_of(points.surface, current).mean(0)
+    middle = current[matched].mean(0)
     size = len(now.coefficients) + 6 + scaled
     matrix, right = np.zeros((size, size)), np.zeros(size)
 

@@ -118,7 +118,8 @@ def register_expression(
     """The head on another scan of the subject, moved along the surface as the texture moved.
 
     corrections: positions of points in scan units that were put right by hand, by name; they are not carried. flow: any
-    dense optical flow. detector: None where the scans are known to lie alike. Raises FaceNotFound where no face is found and the scan does not lie where the neutral one does.
+    dense optical flow. detector: None where the scans are known to lie alike. Raises FaceNotFound where no face is
+    found and the scan does not lie where the neutral one does.
     """
     base = neutral.in_head_frame
     placement, found, notes = _first_placement(scan, neutral, head, config, unit, detector)
