@@ -13,6 +13,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
+from flowface_jax.compilation import keep_compilations
 from flowface_jax.errors import FlowfaceError
 from flowface_jax.reporting import SilentReporter, TerminalReporter
 from flowface_jax.training.distributed import start
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     logging.getLogger("absl").setLevel(logging.WARNING)
     try:
+        keep_compilations()
         _log.info("%s", start(_PROCESSES.value))
         # Devices are looked at from here on: not before the processes have been joined.
         import jax
