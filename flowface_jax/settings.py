@@ -44,6 +44,8 @@ def _parsed(name: str, value: Any, current: Any) -> Any:
             return tuple(part for part in value.split(",") if part) if isinstance(value, str) else tuple(value)
         if isinstance(current, bool):
             return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        if isinstance(value, bool):
+            raise ValueError
         if isinstance(current, int):
             number = float(value)
             if number != int(number):

@@ -1,1 +1,1 @@
-"""Training of the alignment network: what a rendered picture teaches; the rest is to come."""
+"""Training of the alignment network: data in, the mapped step, runs that resume, sweeps of them."""

@@ -134,9 +134,7 @@ class _Shuffled:
 
 def _order(archives: Sequence[Archive], weights: Sequence[float], seed: int) -> grain.MapDataset[tuple[int, int]]:
     """The endless order of (archive, sample)."""
-    endless = [
-        grain.MapDataset.source(_Shuffled(which, len(archive), seed)) for which, archive in enumerate(archives)
-    ]
+    endless = [grain.MapDataset.source(_Shuffled(which, len(archive), seed)) for which, archive in enumerate(archives)]
     return grain.MapDataset.mix(endless, weights)
 
 

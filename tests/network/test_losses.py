@@ -12,8 +12,9 @@ from scipy.stats import multivariate_normal
 
 from flowface_jax.errors import InputError
 from flowface_jax.network.config import NetworkConfig
-from flowface_jax.network.losses import LossConfig, Targets, alignment_loss, loss_config, negative_log_likelihood
+from flowface_jax.network.losses import LossConfig, Targets, alignment_loss, negative_log_likelihood
 from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps, points_of
+from flowface_jax.settings import settings_from
 from tests.network.compiling import quick_jit
 
 ITERATIONS, BATCH, POINTS, SIDE, CELL = 3, 2, 9, 8, 8.0
@@ -213,13 +214,27 @@ def test_a_dense_target_of_another_size_is_refused():
 
 
 @pytest.mark.parametrize(
-    "values", [{"alpha": 0.8}, {"decay": -0.1}, {"decay": "0.8"}, {"std_floor": float("nan")}, {"dense_weight": True}]
+    "values", [{"alpha": 0.8}, {"decay": -0.1}, {"decay": "much"}, {"std_floor": float("nan")}, {"dense_weight": True}]
 )
 def test_unknown_and_unusable_settings_are_refused_in_one_line(values):
     with pytest.raises(InputError, match=next(iter(values))) as caught:
-        loss_config(values)
+        settings_from(LossConfig, values, "loss")
     assert "\n" not in str(caught.value)
 
 
 def test_settings_by_name():
-    assert loss_config({"decay": 0.5}) == LossConfig(decay=0.5)
+    assert settings_from(LossConfig, {"decay": 0.5}, "loss") == LossConfig(decay=0.5)
+
+
+def test_the_distance_pulls_as_hard_where_the_network_is_unsure():
+    """Beside the likelihood: its gradient by a point's place has the length of the weight, whatever σ is."""
+    for log_std in (0.0, 3.0):
+        points = AlignedPoints(jnp.asarray([[[[3.0, 4.0]]]]), jnp.full((1, 1, 1), log_std))
+        targets = Targets(jnp.zeros((1, 1, 2)), jnp.ones(1))
+
+        def loss(mean, weight, points=points, targets=targets):
+            moved = dataclasses.replace(points, mean=mean)
+            return alignment_loss(moved, UV[:1], targets, NETWORK, LossConfig(distance_weight=weight))[0]
+
+        extra = jax.grad(loss)(points.mean, 2.0) - jax.grad(loss)(points.mean, 0.0)
+        np.testing.assert_allclose(extra[0, 0, 0], [2 * 0.6, 2 * 0.8], rtol=1e-5)
