@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.model.drop_path = 0.0
     config.model.head_dropout = 0.0
     config.loss.std_floor = 0.1
+    config.loss.distance_weight = 1.0
     config.optimiser.learning_rate = 1e-3
     config.optimiser.schedule = "cosine"
     config.optimiser.warmup_steps = 100

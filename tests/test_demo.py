@@ -11,6 +11,7 @@ from flowface_jax.demo import DemoSettings, results_text, run_demo
 from flowface_jax.errors import InputError
 
 
+@pytest.mark.minutes
 def test_the_demo_recovers_the_truth_and_draws_it(tmp_path, quick_compilation):
     settings = DemoSettings(frames=12, cameras=3, points=400)
     results = run_demo(tmp_path / "demo", settings)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,17 @@ def test_a_module_imports_only_from_below(path):
 
 def test_every_part_has_a_place():
     assert {_part(path) for path in MODULES} <= set(LEVEL)
+
+
+def test_importing_the_package_starts_no_device():
+    """Processes of a job must be able to join before that, and command lines must be able to choose devices."""
+    program = (
+        "import importlib, pkgutil, flowface_jax\n"
+        "from jax._src import xla_bridge\n"
+        "for module in pkgutil.walk_packages(flowface_jax.__path__, 'flowface_jax.'):\n"
+        "    if module.name.rpartition('.')[2] not in ('__main__', 'on_ray'):\n"
+        "        importlib.import_module(module.name)\n"
+        "    assert not xla_bridge.backends_are_initialized(), module.name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]

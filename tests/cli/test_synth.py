@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flowface_jax.cli.main import main
 from flowface_jax.fitting.track import Track
 
 SMALL = ["synth", "--cameras", "1", "--frames", "2", "--size", "64", "--no-accessories"]
 
 
+@pytest.mark.minutes
 def test_synth_writes_a_capture_that_other_commands_read(tmp_path, capsys, quick_compilation):
     out = tmp_path / "out"
     assert main([*SMALL, "--moving", "orbit", "--out", str(out), "--quiet"]) == 0

@@ -128,6 +128,7 @@ def test_neutral_term_is_the_distance_to_the_given_head(setting):
     )
 
 
+@pytest.mark.minutes
 def test_every_gradient_is_the_finite_difference_in_float64():
     head, cameras = small_head(), small_cameras()
     alignment = small_alignment(head)

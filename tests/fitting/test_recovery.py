@@ -62,6 +62,7 @@ def test_ten_per_cent_gross_outliers_cost_at_most_half_as_much_again(head, four,
     assert error < max(1.5 * four_error, 0.05)
 
 
+@pytest.mark.minutes
 def test_three_uncalibrated_cameras_recover_face_and_rig(head, points):
     performance = make_performance(head, 3, FRAMES, 3)
     track = fit(observe(performance, head, 4, dropout_share=0.1, points=points), head, config=CONFIG)

@@ -46,6 +46,7 @@ def test_features_are_an_eighth_of_the_images_size():
         jax.eval_shape(BiSeNetV2().init, jax.random.key(0), jnp.zeros((1, 48, 64, 3)))
 
 
+@pytest.mark.minutes
 def test_batch_statistics_move_in_training_and_count_in_evaluation():
     module = BiSeNetV2(**SMALL)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 64, 64, 3)), jnp.float32)

@@ -57,6 +57,7 @@ def test_roots_lie_on_the_scalp_of_the_built_in_head():
     assert not ears[np.asarray(assets.roots.vertex_ids)].any()
 
 
+@pytest.mark.minutes
 def test_hair_of_all_styles_is_finite():
     hair = grown()
     for leaf in (hair.vertices, hair.normals, hair.tangents, hair.detail, hair.colour, hair.openness):

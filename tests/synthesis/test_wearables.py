@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import vertices
@@ -50,6 +51,7 @@ def dressed():
     return jax.tree.map(np.asarray, builder()(1.0))
 
 
+@pytest.mark.minutes
 def test_everything_is_finite_for_many_seeds():
     _, eyewear, hat, clothes = dressed()
     for part in (eyewear.frame, eyewear.lenses, hat, clothes):

@@ -31,11 +31,11 @@ def _module(name):
     return module
 
 
-LARGE = ("mit_b2", "mit_b5_1", "mit_b5_2", "mit_b5_3", "mit_b5_4")
-"""Rows that take long to trace."""
-ROWS = [("flowface_b5", ""), ("small_rendered", "")] + [
-    pytest.param("table4", row, marks=[pytest.mark.minutes] if row in LARGE else [], id=row)
-    for row in _module("table4").ROWS
+QUICK = ("small_rendered", "mit_b1")
+"""The others take long to trace."""
+ROWS = [
+    pytest.param(name, row, marks=[] if (row or name) in QUICK else [pytest.mark.minutes], id=row or name)
+    for name, row in [("flowface_b5", ""), ("small_rendered", ""), *(("table4", row) for row in _module("table4").ROWS)]
 ]
 
 

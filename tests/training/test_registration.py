@@ -87,6 +87,7 @@ def test_a_neutral_face_is_on_the_surface_and_at_its_landmarks():
     assert along.mean() < 0.8
 
 
+@pytest.mark.minutes
 def test_carried_points_keep_the_motion_along_the_surface():
     with_flow, without = expression(True), expression(False)
     truth = expression_scan().truth

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowface_jax.synthesis.image.occluders import CORNERS, SAMPLES, STICKS, SWATCH, Occluders, Shapes, Sticks
 from flowface_jax.synthesis.noise import enlarge
@@ -18,10 +19,10 @@ SHAPES = 2
 SEE_THROUGH = 0.3
 HAND, THING = 0.3, 0.2
 """Of the occluded images, those with a hand and with a held thing."""
-SKINS = jnp.array(
+SKINS = np.array(
     [[0.55, 0.33, 0.24], [0.42, 0.24, 0.16], [0.28, 0.15, 0.09], [0.14, 0.075, 0.045], [0.07, 0.04, 0.025]]
 )
-_MOSTLY_GREY = 0.22 * jnp.eye(3) + 0.5
+_MOSTLY_GREY = (0.22 * np.eye(3) + 0.5).astype(np.float32)
 """Mixes three channels of noise: colours vary less than brightness."""
 
 
@@ -192,7 +193,9 @@ def _hand(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     radii += [[0.056, 0.049]] * 4 + [[0.049, 0.036]] * 4 + [[0.14, 0.2]]
     spare = STICKS - len(ends)
     skin, sleeve, vary = jax.random.split(keys[5], 3)
-    tone = SKINS[jax.random.randint(skin, (), 0, SKINS.shape[0])] * jnp.exp(0.05 * jax.random.normal(vary, (3,)))
+    tone = jnp.asarray(SKINS, jnp.float32)[jax.random.randint(skin, (), 0, SKINS.shape[0])] * jnp.exp(
+        0.05 * jax.random.normal(vary, (3,))
+    )
     colour = jnp.tile(tone, (STICKS, 1)) * (1.0 + 0.0 * spread)
     colour = colour.at[9:13].multiply(jnp.array([1.12, 1.02, 1.02]))
     cloth = jnp.exp(jax.random.uniform(sleeve, (3,), minval=-3.0, maxval=-0.5))

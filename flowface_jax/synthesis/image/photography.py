@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.image.filters import (
@@ -206,7 +207,7 @@ def sensor_noise(light: jax.Array, parameters: Photography, key: jax.Array) -> j
     return noise * jnp.sqrt(parameters.shot**2 * jnp.maximum(light, 0.0) + parameters.read**2)
 
 
-_DEMOSAIC = jnp.array([0.2, 0.6, 0.2])
+_DEMOSAIC = np.array([0.2, 0.6, 0.2], np.float32)
 
 
 def _white(key: jax.Array, height: int, width: int) -> jax.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowface_jax.synthesis.image.backgrounds import (
     BOXES,
@@ -19,7 +20,7 @@ from flowface_jax.synthesis.image.backgrounds import (
     Setting,
 )
 
-PAINTS = jnp.array(
+PAINTS = np.array(
     [
         [0.72, 0.70, 0.66],
         [0.62, 0.55, 0.44],
@@ -32,11 +33,11 @@ PAINTS = jnp.array(
     ]
 )
 """Linear reflectance of walls."""
-WOODS = jnp.array([[0.22, 0.11, 0.05], [0.38, 0.22, 0.11], [0.10, 0.05, 0.03], [0.55, 0.40, 0.25], [0.3, 0.3, 0.3]])
-SKIES = jnp.array([[0.32, 0.52, 0.9], [0.75, 0.8, 0.86], [0.9, 0.62, 0.42], [0.5, 0.55, 0.6]])
-LEAVES = jnp.array([[0.06, 0.13, 0.025], [0.13, 0.2, 0.05], [0.03, 0.06, 0.02], [0.2, 0.16, 0.05]])
-GROUNDS = jnp.array([[0.12, 0.2, 0.06], [0.22, 0.21, 0.2], [0.3, 0.25, 0.18], [0.4, 0.4, 0.4]])
-SKINS = jnp.array([[0.5, 0.3, 0.2], [0.3, 0.16, 0.09], [0.12, 0.06, 0.04]])
+WOODS = np.array([[0.22, 0.11, 0.05], [0.38, 0.22, 0.11], [0.10, 0.05, 0.03], [0.55, 0.40, 0.25], [0.3, 0.3, 0.3]])
+SKIES = np.array([[0.32, 0.52, 0.9], [0.75, 0.8, 0.86], [0.9, 0.62, 0.42], [0.5, 0.55, 0.6]])
+LEAVES = np.array([[0.06, 0.13, 0.025], [0.13, 0.2, 0.05], [0.03, 0.06, 0.02], [0.2, 0.16, 0.05]])
+GROUNDS = np.array([[0.12, 0.2, 0.06], [0.22, 0.21, 0.2], [0.3, 0.25, 0.18], [0.4, 0.4, 0.4]])
+SKINS = np.array([[0.5, 0.3, 0.2], [0.3, 0.16, 0.09], [0.12, 0.06, 0.04]])
 
 
 def _per_setting(setting: jax.Array, **values: float) -> jax.Array:
@@ -44,10 +45,10 @@ def _per_setting(setting: jax.Array, **values: float) -> jax.Array:
     return jnp.array([values.get(kind.name.lower(), 0.0) for kind in Setting])[setting]
 
 
-def _pick(key: jax.Array, palette: jax.Array, spread: float = 0.18) -> jax.Array:
+def _pick(key: jax.Array, palette: np.ndarray, spread: float = 0.18) -> jax.Array:
     """A colour [3] of the palette, varied."""
     which, vary = jax.random.split(key)
-    colour = palette[jax.random.randint(which, (), 0, palette.shape[0])]
+    colour = jnp.asarray(palette, jnp.float32)[jax.random.randint(which, (), 0, palette.shape[0])]
     return colour * jnp.exp(spread * jax.random.normal(vary, (3,)))
 
 
