@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from flowface_jax.errors import FlowfaceError, InputError
 from flowface_jax.heads.model import HeadModel
@@ -151,22 +152,30 @@ def _prepare(config: TrainingConfig, folder: Path) -> _Run:
 
 
 def _claim(run: _Run) -> None:
-    """Write the settings into the folder. Raises InputError where it holds a run of others."""
-    path, ours = run.folder / SETTINGS, run.config.to_mapping()
-    if path.exists():
-        theirs = read_json(path, "settings of a training run")
-        for section, name in ((s, n) for s in ours for n in ours[s]):
-            free = section == "run" and name in _FREE
-            found = theirs.get(section, {}).get(name)
-            if not free and found != ours[section][name]:
-                raise InputError(
-                    f"{run.folder} holds a run with {section}.{name} = {found}, asked for {ours[section][name]}; give "
-                    "another folder, or the same settings to go on with it"
-                )
-    elif run.folder.exists() and any(run.folder.iterdir()):
-        raise InputError(f"{run.folder} is not empty and holds no training run; give another folder")
+    """Write the settings into the folder, on one process. Raises InputError where it holds a run of others."""
     if run.is_first:
-        write_json(path, ours)
+        _check_folder(run)
+        write_json(run.folder / SETTINGS, run.config.to_mapping())
+    if jax.process_count() > 1:
+        # The others must not look into the folder before it is known to be ours.
+        multihost_utils.sync_global_devices("settings written")
+
+
+def _check_folder(run: _Run) -> None:
+    path, ours = run.folder / SETTINGS, run.config.to_mapping()
+    if not path.exists():
+        if run.folder.exists() and any(run.folder.iterdir()):
+            raise InputError(f"{run.folder} is not empty and holds no training run; give another folder")
+        return
+    theirs = read_json(path, "settings of a training run")
+    for section, values in ours.items():
+        for name, asked in values.items():
+            found = theirs.get(section, {}).get(name)
+            if found != asked and not (section == "run" and name in _FREE):
+                raise InputError(
+                    f"{run.folder} holds a run with {section}.{name} = {found}, asked for {asked}; give another "
+                    "folder, or the same settings to go on with it"
+                )
 
 
 def _start(run: _Run, checkpoints: Checkpoints) -> TrainState:

@@ -1,4 +1,4 @@
-"""A small training run from the command line: python tests/training/run_once.py ARCHIVE OUT [SECTION.NAME=VALUE …]"""
+"""A small training run: python tests/training/run_once.py PROCESSES ARCHIVE OUT [NAME=VALUE of section run …]"""
 
 import sys
 from typing import Any
@@ -35,9 +35,11 @@ def small_run(archive: str, **run: Any) -> TrainingConfig:
 
 
 if __name__ == "__main__":
+    from flowface_jax.training.distributed import start
     from flowface_jax.training.run import train
 
     # Plumbing, not speed: the optimiser of the compiler takes most of the time.
     jax.config.update("jax_disable_most_optimizations", True)
-    archive, out, *settings = sys.argv[1:]
+    processes, archive, out, *settings = sys.argv[1:]
+    start(processes)
     train(small_run(archive, **dict(item.split("=", 1) for item in settings)), out)

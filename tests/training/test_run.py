@@ -19,6 +19,7 @@ from flowface_jax.storage import read_npz
 from flowface_jax.training.run import train
 from tests.training.painted import painted_archive
 from tests.training.run_once import small_run
+from tests.training.test_step import free_port
 
 PROGRAM = str(Path(__file__).with_name("run_once.py"))
 
@@ -28,9 +29,9 @@ def archive(tmp_path_factory):
     return str(painted_archive(tmp_path_factory.mktemp("painted") / "archive", 6, side=64))
 
 
-def _start(archive, out, *settings, devices=1):
+def _start(archive, out, *settings, devices=1, processes="none"):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_NUM_CPU_DEVICES": str(devices)}
-    command = [sys.executable, PROGRAM, archive, str(out), *settings]
+    command = [sys.executable, PROGRAM, processes, archive, str(out), *settings]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -59,8 +60,23 @@ def test_a_killed_run_ends_as_an_unbroken_one_also_on_more_devices(archive, tmp_
     assert [line["step"] for line in lines] == [2, 4]
     assert len(list((tmp_path / "killed" / "pictures").iterdir())) == 2
     _finish(_start(archive, tmp_path / "more", "devices=2", devices=2))
-    one, two = (load_weights(tmp_path / name / "network.safetensors").variables for name in ("unbroken", "more"))
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+    _same(tmp_path / "unbroken", tmp_path / "more")
+
+
+@pytest.mark.minutes
+def test_two_processes_write_one_run_that_is_that_of_one_process(archive, tmp_path):
+    _finish(_start(archive, tmp_path / "one", "devices=1"))
+    address = f"localhost:{free_port()}"
+    both = [_start(archive, tmp_path / "two", processes=f"{address},2,{index}") for index in range(2)]
+    for process in both:
+        _finish(process)
+    _same(tmp_path / "one", tmp_path / "two")
+    assert len((tmp_path / "two" / "evaluations.jsonl").read_text().splitlines()) == 2
+
+
+def _same(one, other):
+    weights = [load_weights(folder / "network.safetensors").variables for folder in (one, other)]
+    for a, b in zip(*map(jax.tree.leaves, weights), strict=True):
         # AdamW turns the rounding of tiny gradients into steps of the learning rate.
         np.testing.assert_allclose(a, b, atol=2.5e-4)
 

@@ -19,7 +19,7 @@ def _start(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("localhost", 0))
         return found.getsockname()[1]
@@ -27,7 +27,7 @@ def _free_port() -> int:
 
 def test_any_number_of_devices_and_processes_gives_the_weights_of_one_device(tmp_path):
     """Also with batch statistics, dropout and dropped branches; both routes."""
-    address = f"localhost:{_free_port()}"
+    address = f"localhost:{free_port()}"
     started = {
         "one": _start(tmp_path / "one.npz", 1, "pmap"),
         "eight": _start(tmp_path / "eight.npz", 8, "pmap"),
