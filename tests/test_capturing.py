@@ -127,6 +127,7 @@ def test_a_folder_in_use_is_refused_and_overwriting_leaves_other_files_alone(hea
         capture(head, out, dataclasses.replace(settings, seed=8), make_plaster_renderer, existing="resume")
 
 
+@pytest.mark.minutes
 def test_the_written_alignment_fits_back_to_the_truth(head, folder, tmp_path):
     truth, cameras = Track.load(folder), load_cameras(folder / "cameras.json")
     alignment = Alignment.load(folder / "alignment.npz")

@@ -43,6 +43,7 @@ def _fit(folder, name, *options):
     return main([str(argument) for argument in (*arguments, *options)])
 
 
+@pytest.mark.minutes
 def test_a_good_track_passes(folder, capsys):
     assert _fit(folder, "good", "--strict") == 0
     assert "verdict: good\n" in capsys.readouterr().out

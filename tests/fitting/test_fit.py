@@ -121,6 +121,7 @@ def test_energy_falls_and_convergence_is_reported(alignment, head):
     assert not short.summary["solver"]["converged"]
 
 
+@pytest.mark.minutes
 def test_an_unobservable_focal_length_is_said_and_a_known_one_is_not(head):
     """A far, still, frontal face fills too little of the picture to tell focal length from distance."""
     performance = make_performance(head, 3, 1, 1)

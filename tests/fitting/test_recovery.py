@@ -52,10 +52,12 @@ def four_error(head, four, points):
     return _errors(fit(observe(four, head, 2, points=points), head, four.cameras, CONFIG), four, head, align=False)
 
 
+@pytest.mark.minutes
 def test_four_calibrated_cameras_recover_the_face_to_half_a_millimetre(four_error):
     assert four_error < 0.5
 
 
+@pytest.mark.minutes
 def test_ten_per_cent_gross_outliers_cost_at_most_half_as_much_again(head, four, points, four_error):
     spoilt = observe(four, head, 2, outlier_share=0.1, points=points)
     error = _errors(fit(spoilt, head, four.cameras, CONFIG), four, head, align=False)

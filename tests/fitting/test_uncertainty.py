@@ -119,10 +119,9 @@ CASES = {
 }
 
 
+@pytest.mark.minutes
 @pytest.mark.usefixtures("quick_compilation_of_module")
-@pytest.mark.parametrize(
-    "case", [name if name == "unknown cameras" else pytest.param(name, marks=pytest.mark.minutes) for name in CASES]
-)
+@pytest.mark.parametrize("case", list(CASES))
 def test_equals_the_dense_inverse_of_the_curvature_and_what_follows_from_it(case):
     with jax.enable_x64(True):
         settings = {"robust": "none", "joints": (), "temporal_vertices": 20} | CASES[case]

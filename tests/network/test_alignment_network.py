@@ -160,6 +160,7 @@ def test_bytes_are_the_same_image_as_fractions(tiny_encoder):
     np.testing.assert_array_equal(encoded(expected), expected)
 
 
+@pytest.mark.minutes
 def test_half_precision_is_close_and_estimates_stay_in_full_precision(tiny_encoder):
     images = _images().astype(np.float32) / 255
     output = _compiled()(_variables(), images)
@@ -173,6 +174,7 @@ def test_half_precision_is_close_and_estimates_stay_in_full_precision(tiny_encod
     assert float(jnp.abs(half.log_std - output.log_std).max()) < 0.05
 
 
+@pytest.mark.minutes
 def test_crops_one_by_one_are_answered_as_all_together(tiny_encoder):
     images = _images().astype(np.float32) / 255
     config = dataclasses.replace(TINY, iterations=1, depth=True, presence=True)

@@ -64,6 +64,7 @@ def test_hair_of_all_styles_is_finite():
         assert np.isfinite(leaf).all()
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize("name", ["long", "bob", "wavy", "tail", "quiff", "sided"])
 def test_hair_without_a_fringe_leaves_the_eyes_free(name):
     head, _ = setting()

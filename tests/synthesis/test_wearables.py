@@ -59,6 +59,7 @@ def test_everything_is_finite_for_many_seeds():
             assert np.isfinite(leaf).all()
 
 
+@pytest.mark.minutes
 def test_glasses_rest_on_the_nose_with_lenses_before_the_eyes():
     head, _ = setting()
     posed, eyewear, _, _ = dressed()

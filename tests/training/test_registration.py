@@ -105,6 +105,7 @@ def test_hair_and_holes_do_not_pull_the_mesh():
     assert off.mean() < 8.0
 
 
+@pytest.mark.minutes
 def test_most_points_are_carried_and_the_rest_say_why():
     statuses = [point.status for point in expression(True).points]
     assert statuses.count(CARRIED) > 0.6 * len(statuses)
