@@ -35,11 +35,12 @@ from flowface_jax.training.sweeps.slurm import checked_options, submit, task_com
 from flowface_jax.training.sweeps.state import MemberState, present_state
 
 TRAIN = Path(__file__).resolve().with_name("train.py")
+UNFINISHED = ("failed", "interrupted")
 _log = logging.getLogger("flowface")
 
 
 def main() -> int:
-    """Plan, run and collect; 0 where no member of this call failed."""
+    """Plan, run and collect; 0 where no member of this call failed or was interrupted."""
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     # What asks a process to end is treated as an interrupt from the keyboard: members are ended in order.
@@ -85,7 +86,7 @@ def _sweep(options: argparse.Namespace) -> int:
         else:
             run_locally(sweep, left, resources, finished)
     print(_collect(sweep), end="")
-    return int(any(present_state(sweep.folder_of(member)).status == "failed" for member in members))
+    return int(any(present_state(sweep.folder_of(member)).status in UNFINISHED for member in members))
 
 
 class _Progress:
@@ -120,7 +121,7 @@ def _run_task(sweep: Sweep, number: int, retries: int) -> int:
         raise InputError(f"--task: expected a member's number below {len(sweep.members)}, found {number}")
     state = run_member(sweep, sweep.members[number], retries, waits=False)
     _log.info("%s %s %s", sweep.members[number].name, state.status, state.reason)
-    return int(state.status == "failed")
+    return int(state.status in UNFINISHED)
 
 
 def _is_left(sweep: Sweep, member: Member, retries: int) -> bool:

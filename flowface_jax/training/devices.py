@@ -59,6 +59,15 @@ def replicated(tree: Any, devices: Sequence[jax.Device]) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
 
 
+def placed_globally(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """What a mapped function returned, placed as `replicated` places it: under pmap each of several processes holds a
+    copy of its own, which cannot be saved as one."""
+    if jax.process_count() == 1:
+        return tree
+    place = lambda leaf: jax.make_array_from_process_local_data(everywhere(devices), np.asarray(leaf), leaf.shape)
+    return jax.tree.map(place, tree)
+
+
 def everywhere(devices: Sequence[jax.Device]) -> NamedSharding:
     """The placement of an array that each device holds whole."""
     return NamedSharding(_mesh(devices), PartitionSpec())

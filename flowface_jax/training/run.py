@@ -27,7 +27,7 @@ from flowface_jax.storage import read_json, write_json, write_npz
 from flowface_jax.training.checkpoints import Checkpoints
 from flowface_jax.training.config import TrainingConfig
 from flowface_jax.training.data import training_source, validation_source
-from flowface_jax.training.devices import mapped, own_share, replicated, usable_devices
+from flowface_jax.training.devices import mapped, own_share, placed_globally, replicated, usable_devices
 from flowface_jax.training.logs import RunLog
 from flowface_jax.training.optimiser import learning_rate, make_optimiser
 from flowface_jax.training.sources import Source
@@ -233,7 +233,7 @@ def _loop(
             log.evaluation(done, {**fresh, "train_loss": terms["loss"], "train_error_px": terms["error_px"]})
             log.examples(done, examples, np.asarray(run.supervision.face))
         if saves:
-            checkpoints.save(state, {"settings": config.to_mapping()}, fresh)
+            checkpoints.save(placed_globally(state, run.devices), {"settings": config.to_mapping()}, fresh)
         if tries or saves:
             clock, clocked = time.perf_counter(), done
     bar.close()

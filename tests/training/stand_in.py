@@ -1,6 +1,7 @@
 """Stands in for experiments/train.py in tests of sweeps: writes what a run does, in no time.
 
-Iterations decide what it does: 7 fails, 8 kills itself the first time, 9 waits for the file `go` in its workplace.
+Iterations decide what it does: 7 fails, 8 kills itself the first time, 9 waits for the file `go` in its workplace, 6 is asked to
+end the first time.
 NME is 10 · learning rate + seed.
 """
 
@@ -27,6 +28,8 @@ if iterations == 7:
     sys.exit("\nerror: the seventh never works")
 if iterations == 8 and first:
     os.kill(os.getpid(), signal.SIGKILL)
+if iterations == 6 and first:
+    os.kill(os.getpid(), signal.SIGTERM)
 while iterations == 9 and not Path("go").exists():
     time.sleep(0.02)
 lines = [

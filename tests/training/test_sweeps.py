@@ -242,6 +242,16 @@ def test_an_interrupted_sweep_ends_its_members_which_are_not_failed(tmp_path):
     assert "interrupted" in as_text(collect(sweep))
 
 
+def test_a_preempted_member_is_not_failed_and_goes_on_without_being_tried_again(sweep, tmp_path):
+    """Batch systems send SIGTERM to every process of a job, also to the training itself."""
+    grid = ("--grid", "model.iterations=6,2")
+    assert sweep(*grid, "--retry", "1") == 1
+    assert list(_status(tmp_path).values()) == ["interrupted", "done"]
+    assert [state.attempts for state in _states(tmp_path).values()] == [1, 1], "not started again under a job that ends"
+    assert sweep(*grid) == 0
+    assert [(state.status, state.attempts) for state in _states(tmp_path).values()] == [("done", 2), ("done", 1)]
+
+
 def test_slurm_gets_an_array_of_what_is_left_and_a_second_call_collects(sweep, tmp_path, monkeypatch, capsys):
     assert sweep("--grid", "model.iterations=2") == 0
     _tool(tmp_path / "bin" / "sbatch", 'echo "$@" >> calls; echo "4711;cluster"')

@@ -20,6 +20,7 @@ from flowface_jax.training.sweeps.state import LOCK, MemberState, read_state, wr
 
 _TICK_S, _RECORD_S, _GRACE_S, _PATIENCE_S = 0.1, 30.0, 10.0, 2.0
 _TAIL_BYTES, _LONGEST_REASON = 16_384, 300
+_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 _NOT_A_REASON = re.compile(r"-+|For simplicity, JAX has removed its internal frames.*")
 
 
@@ -31,10 +32,10 @@ def run_member(
     waits: bool = True,
     stop: threading.Event | None = None,
 ) -> MemberState:
-    """Run a member to its end and return its state: done, or failed for the last time.
+    """Run a member to its end and return its state: done, failed for the last time, or interrupted.
 
-    Done members are left alone and interrupted ones go on. retries: how often a failed one is tried again, also one
-    that failed earlier. environment: variables to add. waits: for a process that runs the member already, else its
+    Done members are left alone and interrupted ones go on. One that others ask to end (SIGTERM, as on preemption and at
+    time limits) is interrupted, not failed. retries: how often a failed one is tried again, also one that failed earlier. environment: variables to add. waits: for a process that runs the member already, else its
     state is returned. stop: once set, the process is ended and the member left interrupted.
     """
     stop = stop or threading.Event()
@@ -47,6 +48,8 @@ def run_member(
                     break
                 retries -= 1
             state = _attempt(sweep, member, state, environment or {}, lock.fileno(), stop)
+            if state.status == "interrupted":
+                break
         return state
 
 
@@ -106,7 +109,8 @@ def _attempt(
     elif stop.is_set():
         state = dataclasses.replace(state, status="interrupted")
     else:
-        state = dataclasses.replace(state, status="failed", reason=_reason(code, last_words(outputs[1])))
+        status = "interrupted" if code in _ASKED_TO_END else "failed"
+        state = dataclasses.replace(state, status=status, reason=_reason(code, last_words(outputs[1])))
     write_state(folder, state)
     return state
 
