@@ -1,7 +1,7 @@
 """Stands in for experiments/train.py in tests of sweeps: writes what a run does, in no time.
 
-Iterations decide what it does: 7 fails, 8 kills itself the first time, 9 waits for the file `go` in its workplace, 6 is asked to
-end the first time.
+Iterations decide what it does: 6 is asked to end the first time, 7 fails, 8 kills itself the first time, 9 waits for
+the file `go` in its workplace.
 NME is 10 · learning rate + seed.
 """
 

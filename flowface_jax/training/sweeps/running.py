@@ -34,9 +34,10 @@ def run_member(
 ) -> MemberState:
     """Run a member to its end and return its state: done, failed for the last time, or interrupted.
 
-    Done members are left alone and interrupted ones go on. One that others ask to end (SIGTERM, as on preemption and at
-    time limits) is interrupted, not failed. retries: how often a failed one is tried again, also one that failed earlier. environment: variables to add. waits: for a process that runs the member already, else its
-    state is returned. stop: once set, the process is ended and the member left interrupted.
+    Done members are left alone and interrupted ones go on. One that others ask to end (SIGTERM, as on preemption and
+    at time limits) is interrupted, not failed. retries: how often a failed one is tried again, also one that failed
+    earlier. environment: variables to add. waits: for a process that runs the member already, else its state is
+    returned. stop: once set, the process is ended and the member left interrupted.
     """
     stop = stop or threading.Event()
     folder = sweep.folder_of(member)

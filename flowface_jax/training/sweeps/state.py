@@ -17,7 +17,8 @@ Status = Literal["pending", "running", "interrupted", "done", "failed"]
 @dataclasses.dataclass(frozen=True)
 class MemberState:
     """attempts: how often it was started. exit_code: of the last attempt that ended; minus the signal's number where
-    one killed it. reason: why it failed. seconds: of all attempts. host, pid: where it ran last."""
+    one killed it. reason: why it failed, or was interrupted by others. seconds: of all attempts. host, pid: where it
+    ran last."""
 
     status: Status = "pending"
     attempts: int = 0
