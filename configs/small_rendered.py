@@ -10,7 +10,7 @@ from flowface_jax.training.experiment import as_config_dict
 
 
 def get_config() -> ConfigDict:
-    """PRNet at 64 px: it regresses the map at once, which is learnt in minutes; matching starts slowly from nothing."""
+    """PRNet at 64 px: it regresses the map at once, where matching starts slowly from nothing."""
     config = as_config_dict(TrainingConfig())
     config.model.backbone = "prnet"
     config.model.image_size = 64

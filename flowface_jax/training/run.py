@@ -26,7 +26,7 @@ from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.storage import read_json, write_json, write_npz
 from flowface_jax.training.checkpoints import Checkpoints
 from flowface_jax.training.config import TrainingConfig
-from flowface_jax.training.data import training_source, validation_source
+from flowface_jax.training.data import make_sources
 from flowface_jax.training.devices import mapped, own_share, placed_globally, replicated, usable_devices
 from flowface_jax.training.logs import RunLog
 from flowface_jax.training.optimiser import learning_rate, make_optimiser
@@ -144,8 +144,7 @@ def _prepare(config: TrainingConfig, folder: Path) -> _Run:
             f"run.micro_batches: {config.run.micro_batches} do not divide a device's "
             f"{config.run.batch_size // len(devices)} crops"
         )
-    source = training_source(config, head, share)
-    validation, batches = validation_source(config, head, share)
+    source, validation, batches = make_sources(config, head, share)
     supervision = make_supervision(head, config.model.map_size, config.data.weights_of_regions)
     steps = total_steps(config, source.epoch_samples)
     return _Run(config, folder, devices, head, network, supervision, source, validation, batches, steps)
@@ -206,7 +205,7 @@ def _loop(
     )
     take = mapped(device_step(recipe, run.source.prepare), run.devices, config.run.route)
     constants = replicated((run.supervision, run.source.constants), run.devices)
-    evaluate = _evaluation(run)
+    evaluate = _evaluation(run, constants)
     rate = learning_rate(config.optimiser, run.steps)
     first, measured = int(state.step), {}
     bar = reporter.bar("train", run.steps, "step")
@@ -246,8 +245,8 @@ def _due(run: _Run, done: int, interval: str) -> bool:
     return done == run.steps or (every > 0 and done % every == 0)
 
 
-def _evaluation(run: _Run) -> Any:
-    """The state to its numbers on the validation crops, and examples of them."""
+def _evaluation(run: _Run, constants: Any) -> Any:
+    """The state to its numbers on the validation crops, and examples of them. constants: training's, on the devices."""
     config = run.config
     own = config.run.batch_size // len(run.devices)
     try_batch = mapped(
@@ -256,7 +255,8 @@ def _evaluation(run: _Run) -> Any:
         config.run.route,
         donate=False,
     )
-    constants = replicated((run.supervision, run.validation.constants), run.devices)
+    if run.validation.constants is not run.source.constants:
+        constants = replicated((run.supervision, run.validation.constants), run.devices)
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], Examples]:
         tallies, examples = [], None

@@ -12,7 +12,8 @@ import numpy as np
 
 from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.synthesis.assets import make_render_assets
+from flowface_jax.pytrees import pytree_dataclass
+from flowface_jax.synthesis.assets import RenderAssets
 from flowface_jax.synthesis.crops import RealPictures, crops
 from flowface_jax.synthesis.render import Picture
 from flowface_jax.training.augmentation import AugmentationConfig, augment, photometric, plain_crops
@@ -38,17 +39,24 @@ class Source:
     prepare: Callable[[Any, Any, jax.Array], CropBatch]
 
 
+@pytree_dataclass
+class Studio:
+    """What rendering needs, made once for all sources of a run. assets: the head, measured. real: what crops may borrow
+    from real pictures, or None."""
+
+    assets: RenderAssets
+    real: RealPictures | None = None
+
+
 def rendered_source(
-    head: HeadModel,
+    studio: Studio,
     size: int,
     batch_size: int,
     seed: int,
     share: Share,
     epoch_samples: int,
     augmentation: AugmentationConfig | None = None,
-    real: RealPictures | None = None,
     supersampling: int = 1,
-    texture_side: int = 256,
     first: int = 0,
 ) -> Source:
     """Pictures of made-up people, rendered where they are used.
@@ -58,17 +66,15 @@ def rendered_source(
     Raises InputError if the batch cannot be shared evenly.
     """
     own = own_size(batch_size, share)
-    constants = (make_render_assets(head, texture_side=texture_side), real)
 
     def inputs(step: int) -> np.ndarray:
         start = step * batch_size + (share.first + np.arange(share.count)) * own
         return (first + (start[:, None] + np.arange(own)) % epoch_samples).astype(np.uint32)
 
-    def prepare(constants: Any, indices: jax.Array, key: jax.Array) -> CropBatch:
-        assets, real = constants
+    def prepare(studio: Studio, indices: jax.Array, key: jax.Array) -> CropBatch:
         # Crops are consecutive: an epoch is a whole number of every device's batches.
-        picture = crops(assets, seed, indices[0], own, size, supersampling, real)
-        batch = crops_of(picture, assets.head)
+        picture = crops(studio.assets, seed, indices[0], own, size, supersampling, studio.real)
+        batch = crops_of(picture, studio.assets.head)
         if augmentation is None:
             return batch
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
@@ -76,7 +82,7 @@ def rendered_source(
 
     if epoch_samples % batch_size:
         raise InputError(f"expected an epoch of whole batches of {batch_size} crops, found {epoch_samples} crops")
-    return Source(head, epoch_samples, constants, inputs, prepare)
+    return Source(studio.assets.head, epoch_samples, studio, inputs, prepare)
 
 
 def crops_of(picture: Picture, head: HeadModel) -> CropBatch:

@@ -6,11 +6,12 @@ import pytest
 
 from flowface_jax.errors import InputError
 from flowface_jax.heads.generic import generic_head
+from flowface_jax.synthesis.assets import make_render_assets
 from flowface_jax.synthesis.render import Picture
 from flowface_jax.synthesis.truth import Truth
 from flowface_jax.training.batches import CropBatch
 from flowface_jax.training.devices import Share
-from flowface_jax.training.sources import crops_of, rendered_source
+from flowface_jax.training.sources import Studio, crops_of, rendered_source
 from flowface_jax.training.supervision import make_supervision, targets_of
 from tests.fitting.small import small_head
 
@@ -77,9 +78,10 @@ def test_an_unknown_region_is_refused_with_the_names_that_there_are():
 def test_every_device_gets_its_own_crops_and_an_epoch_begins_again():
     """A rendered batch on four devices, two of them on this process."""
     share = Share(first=2, count=2, total=4)
-    source = rendered_source(generic_head(), 32, 8, 0, share, epoch_samples=24)
+    studio = Studio(make_render_assets(generic_head()))
+    source = rendered_source(studio, 32, 8, 0, share, epoch_samples=24)
     np.testing.assert_array_equal(source.inputs(0), [[4, 5], [6, 7]])
     np.testing.assert_array_equal(source.inputs(2), [[20, 21], [22, 23]])
     np.testing.assert_array_equal(source.inputs(3), source.inputs(0))
     with pytest.raises(InputError, match="4 devices share evenly, found 6"):
-        rendered_source(generic_head(), 32, 6, 0, share, epoch_samples=24)
+        rendered_source(studio, 32, 6, 0, share, epoch_samples=24)
