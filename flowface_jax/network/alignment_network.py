@@ -14,6 +14,7 @@ from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.correlation import Route, correlation_pyramid, look_up
 from flowface_jax.network.dropping import Train
 from flowface_jax.network.initialisation import draw_variables, variable_shapes
+from flowface_jax.network.nano import NanoNetwork
 from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps
 from flowface_jax.network.positional_encoding import PositionalEncoding
 from flowface_jax.network.prnet import PRNet
@@ -151,6 +152,17 @@ class AlignmentNetwork(nn.Module):
         if config.backbone == "resnet101":
             self.regressor = DenseRegressor(config.vertex_count, config.channel_count, dtype=self.dtype)
             nn.share_scope(self, self.regressor)
+        elif config.backbone == "nano":
+            self.whole = NanoNetwork(
+                config.uv_size,
+                config.iterations,
+                config.feature_size,
+                config.hidden_size,
+                config.texture_size,
+                config.correlation_radius,
+                config.correlation_levels,
+            )
+            nn.share_scope(self, self.whole)
         elif config.backbone == "prnet":
             self.regressor = PRNet(config.channel_count, dtype=self.dtype)
             nn.share_scope(self, self.regressor)
@@ -167,6 +179,8 @@ class AlignmentNetwork(nn.Module):
         images = _checked(images, self.config.image_size)
         if self.config.backbone == "resnet101":
             return self._regressed_points(self.regressor(normalise(images), train))
+        if self.config.backbone == "nano":
+            return self._whole_maps(*self.whole(normalise(images)))
         if self.config.backbone == "prnet":
             return self._regressed_maps(self.regressor(images, train))
         features = self.image(images, train)
@@ -175,6 +189,13 @@ class AlignmentNetwork(nn.Module):
         shape, depth = _split(extra, self.config)
         cell = self.config.image_size / self.config.uv_size
         return AlignmentMaps(flow, log_std[..., 0], shape, depth, presence, cell)
+
+    def _whole_maps(self, position: jax.Array, log_std: jax.Array, pooled: jax.Array) -> AlignmentMaps:
+        """Positions [N,B,U,U,2] and log σ [N,B,U,U] in shares of the crop as maps in cells."""
+        side = position.shape[-2]
+        flow = position * side - cell_centres(side)
+        cell = self.config.image_size / side
+        return AlignmentMaps(flow, log_std + jnp.log(side), None, None, self._presence(pooled), cell)
 
     def _regressed_maps(self, raw: jax.Array) -> AlignmentMaps:
         """PRNet's numbers [B,U,U,channels] as the maps of one iteration."""

@@ -9,7 +9,17 @@ from typing import Any, Literal, get_args, get_type_hints
 from flowface_jax.errors import InputError
 
 Backbone = Literal[
-    "mit_b0", "mit_b1", "mit_b2", "mit_b3", "mit_b4", "mit_b5", "bisenet_v2", "bisenet_v2_wide", "resnet101", "prnet"
+    "mit_b0",
+    "mit_b1",
+    "mit_b2",
+    "mit_b3",
+    "mit_b4",
+    "mit_b5",
+    "bisenet_v2",
+    "bisenet_v2_wide",
+    "nano",
+    "resnet101",
+    "prnet",
 ]
 UncertaintyInput = Literal["convolved", "appended", "none"]
 UncertaintyForm = Literal["log", "value"]
@@ -25,7 +35,7 @@ class NetworkConfig:
     """What the network is. The defaults are the paper's (section 4, 'Training strategy'); equal configs, equal weights.
 
     backbone: "mit_b0" … "mit_b5" (SegFormer) and "bisenet_v2", "bisenet_v2_wide" encode the image for the recurrent
-        UV-to-image flow; "resnet101" ('Dense') and "prnet" regress the alignment directly (table 4, section 4.5).
+        UV-to-image flow; "nano" is a whole small network of that kind, see `network.nano`; "resnet101" ('Dense') and "prnet" regress the alignment directly (table 4, section 4.5).
     image_size: D_img, px, side of the crop. uv_size: D_uv, cells along a side of the UV grid and of the image features.
     iterations: N_iter of the update block.
 
@@ -81,7 +91,7 @@ class NetworkConfig:
     @property
     def is_recurrent(self) -> bool:
         """Whether the backbone encodes the image for the UV-to-image flow (else it regresses the alignment itself)."""
-        return self.backbone not in ("resnet101", "prnet")
+        return self.backbone not in ("nano", "resnet101", "prnet")
 
     @property
     def map_size(self) -> int:
@@ -128,6 +138,14 @@ def _check_ranges(config: NetworkConfig) -> None:
         raise InputError("network correlation_levels must be 1 to 6 and correlation_radius 0 to 16")
     if config.image_size % 32:
         raise InputError(f"network image_size: expected a multiple of 32 px, found {config.image_size}")
+    if config.backbone == "nano":
+        if config.uv_size % 16 or config.uv_size < 32 or config.image_size < 96:
+            raise InputError(
+                f"network uv_size and image_size: nano takes multiples of 16 from 32 and multiples of 32 from 96, "
+                f"found {config.uv_size} and {config.image_size}"
+            )
+        if config.depth or config.covariance:
+            raise InputError("network depth, covariance: nano predicts neither; leave them out")
     if not config.is_recurrent:
         return
     stride = 8 if config.backbone.startswith("bisenet") else 4

@@ -65,10 +65,15 @@ def sample_sitting(key: jax.Array, assets: RenderAssets) -> Sitting:
 
 
 def shot_of(
-    sitting: Sitting, posed: jax.Array, neutral: jax.Array, assets: RenderAssets, size: int
+    sitting: Sitting,
+    posed: jax.Array,
+    neutral: jax.Array,
+    assets: RenderAssets,
+    size: int,
+    margin: float | None = None,
 ) -> tuple[Shot, jax.Array]:
     """The crop's camera before the posed head, vertices [V,3] m in the head's frame, and the face's box
-    [4] px in it."""
+    [4] px in it. margin: see `crops`."""
     pose, viewpoint = sitting.pose, sitting.viewpoint
     with jax.default_matmul_precision("highest"):
         placed = -pose.rotation @ jnp.asarray(FACE_CENTRE)
@@ -79,9 +84,8 @@ def shot_of(
         seen = posed @ to_camera.T + translation
         # The box is that of the face's vertices: the others are moved to where they change nothing.
         seen = jnp.where(face[:, None], seen, seen[jnp.argmax(face)])
-        crop = crop_camera(
-            seen, viewpoint.focal, viewpoint.principal_point, viewpoint.image_size, size, sitting.crop_key
-        )
+        taken = (seen, viewpoint.focal, viewpoint.principal_point, viewpoint.image_size, size)
+        crop = crop_camera(*taken, sitting.crop_key) if margin is None else crop_camera(*taken, margin=margin)
         room = crop.roll @ viewpoint.rotation
         shot = Shot(
             vertices=posed,
@@ -119,10 +123,12 @@ def crops(
     size: int = 256,
     supersampling: int = 1,
     real: RealPictures | None = None,
+    margin: float | None = None,
 ) -> Picture:
     """Crops first … first + count − 1 of an endless collection: the same seed and index give the same picture.
 
-    size: px, 16 to 4096. Returns a batched `Picture`: images [count,size,size,3] and their truth. Compiled once per
+    size: px, 16 to 4096. margin: side of the crop to the longer side of the face's box, for crops that are cut and
+    turned later; None: the network's own crops, with the errors of a detector. Returns a batched `Picture`: images [count,size,size,3] and their truth. Compiled once per
     count, size and supersampling (a minute or more on a CPU); usable inside jit. Raises InputError for other sizes, and
     for real skins of another side than the assets'.
     """
@@ -133,10 +139,10 @@ def crops(
             f"expected real skins of {assets.skin.side} texels a side, as the assets', found {real.albedo.shape[1]}; "
             "load the bank with that side"
         )
-    return _crops(assets, seed, first, count, size, supersampling, real)
+    return _crops(assets, seed, first, count, size, supersampling, real, margin)
 
 
-@functools.partial(jax.jit, static_argnames=("count", "size", "supersampling"))
+@functools.partial(jax.jit, static_argnames=("count", "size", "supersampling", "margin"))
 def _crops(
     assets: RenderAssets,
     seed: jax.Array | int,
@@ -145,6 +151,7 @@ def _crops(
     size: int,
     supersampling: int,
     real: RealPictures | None,
+    margin: float | None,
 ) -> Picture:
     """The pictures of `crops`."""
     indices = jnp.asarray(first, jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
@@ -157,7 +164,7 @@ def _crops(
     neutral = jax.vmap(lambda face: vertices(assets.head, face.identity, jnp.zeros(0)))(sittings.face)
 
     def one(arguments: tuple[Sitting, jax.Array, jax.Array]) -> Picture:
-        return photograph_sitting(*arguments, assets, size, supersampling, real)
+        return photograph_sitting(*arguments, assets, size, supersampling, real, margin)
 
     return jax.lax.map(one, (sittings, posed, neutral))
 
@@ -170,6 +177,7 @@ def photograph_sitting(
     size: int,
     supersampling: int = 1,
     real: RealPictures | None = None,
+    margin: float | None = None,
 ) -> Picture:
     """One crop of a sitting whose head is posed as vertices [V,3] and neutral [V,3] m at rest."""
     real = real or RealPictures()
@@ -178,7 +186,7 @@ def photograph_sitting(
         borrowed = mix_real_texture(sitting.skin_key, skin, real.albedo, real.confidence, assets.skin)
         use = jax.random.bernoulli(sitting.skin_key, REAL_SKINS)
         skin = jax.tree.map(lambda theirs, own: jnp.where(use, theirs, own), borrowed, skin)
-    shot, face_box = shot_of(sitting, posed, neutral, assets, size)
+    shot, face_box = shot_of(sitting, posed, neutral, assets, size, margin)
     behind = None
     if real.backgrounds is not None:
         drawn = build_background(sitting.appearance.background, size)

@@ -106,11 +106,13 @@ def crop_camera(
     image_size: jax.Array,
     size: int,
     key: jax.Array | None = None,
+    margin: float = BOX_MARGIN,
 ) -> Crop:
     """The network's crop of a face: the square round its box, enlarged by a fifth, jittered where a key is given.
 
     camera_points: [N,3] m, the vertices of the face region in the camera's frame. focal, principal_point [2],
-    image_size [2]: px of the original image. size: side of the crop, px.
+    image_size [2]: px of the original image. size: side of the crop, px. margin: its side to the box's, where it is not
+    to be the network's.
     """
     scale_by, shift_by, angle = jnp.ones(()), jnp.zeros(2), jnp.zeros(())
     if key is not None:
@@ -121,7 +123,7 @@ def crop_camera(
     roll = jaxlie.SO3.from_z_radians(angle).as_matrix()
     pixels = project(jnp.matmul(camera_points, roll.T, precision="highest"), focal, principal_point)
     low, high = pixels.min(0), pixels.max(0)
-    side = jnp.max(high - low) * BOX_MARGIN * scale_by
+    side = jnp.max(high - low) * margin * scale_by
     corner = 0.5 * (low + high) + shift_by * side - 0.5 * side
     scale = size / side
     return Crop(

@@ -1,0 +1,91 @@
+"""Write the network that a run of nano starts from: its first guess is the mean and the main modes of given samples.
+
+    python experiments/bundled/start.py --config configs/nano.py --samples runs/captures/generic_0 --out runs/start.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowface_jax.heads.source import load_head
+from flowface_jax.network import AlignmentNetwork, initial_variables
+from flowface_jax.network.nano import FINER, MODES, gathered
+from flowface_jax.network.weights import save_weights
+from flowface_jax.network.weights.store import NETWORK
+from flowface_jax.training.archive import open_archive
+from flowface_jax.training.augmentation import augment
+from flowface_jax.training.config import TrainingConfig
+from flowface_jax.training.experiment import as_training_config
+from flowface_jax.training.samples import stack_samples
+from flowface_jax.training.supervision import make_supervision, targets_of
+
+BATCH = 16
+
+
+def main() -> None:
+    """Read the samples, augmented as in training, and write the network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, required=True, help="settings of the run, a file of configs/")
+    parser.add_argument("--samples", type=Path, required=True, help="folder of samples")
+    parser.add_argument("--count", type=int, default=2048, help="how many of them")
+    parser.add_argument("--out", type=Path, required=True, help="weights file")
+    options = parser.parse_args()
+    config = _settings(options.config)
+    maps = np.concatenate(list(_grids(config, options.samples, options.count)))
+    variables = initial_variables(AlignmentNetwork(config.model), config.run.seed)
+    mean, modes = principal(maps.reshape(len(maps), -1), MODES)
+    start = {"bias": (mean - 0.5).astype(np.float32), "kernel": modes.astype(np.float32)}
+    variables = {"params": {**variables["params"], "start": start}}
+    save_weights(options.out, NETWORK, variables, dataclasses.asdict(config.model), "the start of a run")
+
+
+def principal(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [D] of rows [N,D] and their first modes [count,D], each as long as its standard deviation."""
+    mean = rows.mean(0)
+    _, lengths, modes = np.linalg.svd(rows - mean, full_matrices=False)
+    return mean, modes[:count] * (lengths[:count, None] / np.sqrt(len(rows)))
+
+
+def _settings(path: Path) -> TrainingConfig:
+    specification = importlib.util.spec_from_file_location("config", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return as_training_config(module.get_config())
+
+
+def _grids(config: TrainingConfig, folder: Path, count: int):
+    """Where the cells of the grid of refinement are, [B,u,u,2] in shares of the crop, batch by batch."""
+    archive, side = open_archive(folder), config.model.image_size
+    supervision = make_supervision(load_head(config.data.head), config.model.uv_size)
+    known = np.asarray(supervision.dense_weight) > 0
+    place = jax.jit(lambda key, samples: targets_of(augment(key, samples, config.augmentation, None, side), supervision).dense)
+    for first in range(0, min(count, len(archive)) - BATCH + 1, BATCH):
+        samples = stack_samples([archive[first + k] for k in range(BATCH)], np.arange(first, first + BATCH))
+        dense = np.asarray(place(jax.random.key(0), samples)) / side
+        yield gathered(_filled(dense, known), config.model.uv_size // FINER)
+
+
+def _filled(maps: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Maps [B,U,U,2] with the texels that are not `known` [U,U] filled from their neighbours."""
+    values, weight = maps * known[..., None], known.astype(np.float64)
+    result, reached = values.astype(np.float64), weight
+    while not reached.all():
+        spread = lambda a: sum(np.roll(a, shift, axis) for axis in (-2, -1) for shift in (-1, 1))
+        planes = spread(np.moveaxis(result * reached[..., None], -1, 1))
+        total = spread(reached)
+        grown = (total > 0) & (reached == 0)
+        fresh = np.moveaxis(planes, 1, -1) / np.maximum(total, 1e-9)[..., None]
+        result = np.where(grown[..., None], fresh, result)
+        reached = np.where(grown, 1.0, reached)
+    return result
+
+
+if __name__ == "__main__":
+    main()
