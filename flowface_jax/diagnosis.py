@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 import av
 import jax
 
+from flowface_jax.aligners import AUTO, resolve_aligner
 from flowface_jax.assets import ASSETS, asset_folder
+from flowface_jax.network.bundled import bundled_names
 
 PACKAGES = (
     "jax",
@@ -44,6 +46,7 @@ def diagnose() -> list[Finding]:
     findings += [_package(name) for name in PACKAGES]
     findings += [_device(), _codec()]
     findings += [_extra(name, purpose) for name, purpose in EXTRAS.items()]
+    findings.append(_networks())
     findings.append(Finding("head generic", "built in", True))
     for name, asset in ASSETS.items():
         folder = asset_folder() / name
@@ -75,6 +78,13 @@ def _device() -> Finding:
 def _codec() -> Finding:
     there = "libx264" in av.codecs_available
     return Finding("H.264 encoder", "libx264" if there else "absent", there, "pip install --force-reinstall av")
+
+
+def _networks() -> Finding:
+    """The bundled networks, and which aligner is used where none is named."""
+    names = bundled_names()
+    detail = f"{', '.join(names)}; " if names else "none bundled; "
+    return Finding("networks", f"{detail}--aligner auto is {resolve_aligner(AUTO)}", True)
 
 
 def _extra(name: str, purpose: str) -> Finding:

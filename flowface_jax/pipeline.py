@@ -14,7 +14,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from flowface_jax.aligners import FrameSource, align, check_aligner, open_frames, weights_file
+from flowface_jax.aligners import AUTO, FrameSource, align, check_aligner, open_frames, resolve_aligner, weights_file
 from flowface_jax.aligners.identity import IdentityNetwork, check_topology, load_mica, predict_neutral
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cameras import Calibration, Cameras, make_cameras, undistort_maps
@@ -23,6 +23,7 @@ from flowface_jax.cameras.calibration import undistort_points
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.fit import fit
+from flowface_jax.fitting.thinning import thinned
 from flowface_jax.fitting.track import ARRAYS, RECORD, Track
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.reporting import Reporter, SilentReporter
@@ -34,6 +35,9 @@ CAMERAS_FILE = "cameras.json"
 OVERLAY_FILE = "overlay.mp4"
 REQUEST_FILE = "request.json"
 Existing = Literal["refuse", "overwrite", "resume"]
+
+TRACK_CONFIG = FitConfig(maximum_points=1000)
+"""Settings of the fit in `track`: a bundled network answers for every vertex, from maps with fewer cells than that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +96,7 @@ def track(
     inputs: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     head: HeadModel,
-    aligner: str = "mediapipe",
+    aligner: str = AUTO,
     cameras: CameraChoice | None = None,
     face: int = 1,
     config: FitConfig | None = None,
@@ -107,17 +111,19 @@ def track(
 ) -> Track:
     """Track the face in one video (or image, or folder of images) per camera, and write everything into `out`.
 
-    Writes alignment.npz, track.npz, track.json, cameras.json and overlay.mp4. aligner: "mediapipe", or the path of a
-    trained network's weights, which works with a detector: "mediapipe", or the path of S3FD's weights. existing: what
-    to do with a folder in use; "resume" takes up a job that was killed and ends with the same result. frame_rate: 1/s,
-    where folders of images are the frames of a film; without it they are photographs of one person, without motion
-    between them. mica: weights that predict the neutral head of a FLAME head from the frames, instead of a
-    `neutral_template`.
+    Writes alignment.npz, track.npz, track.json, cameras.json and overlay.mp4. config: by default `TRACK_CONFIG`.
+    aligner: "auto" (the bundled network that suits the device, or MediaPipe where none is bundled; request.json names
+    what it was), a bundled network by name, the path of a trained network's weights, or "mediapipe". Networks work with
+    a detector: "mediapipe", or the path of S3FD's weights. existing: what to do with a folder in use; "resume" takes up
+    a job that was killed and ends with the same result. frame_rate: 1/s, where folders of images are the frames of a
+    film; without it they are photographs of one person, without motion between them. mica: weights that predict the
+    neutral head of a FLAME head from the frames, instead of a `neutral_template`.
     Raises InputError for unusable input; then nothing that was there before has been touched.
     """
-    reporter, cameras = reporter or SilentReporter(), cameras or CameraChoice()
+    reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or TRACK_CONFIG
     if not inputs:
         raise InputError("expected at least one video or image, found none")
+    aligner = resolve_aligner(aligner)
     check_aligner(aligner, detector)
     sources = [open_frames(path, frame_rate) for path in inputs]
     _check_views(sources, cameras)
@@ -146,7 +152,8 @@ def track(
     result.save(folder)
     result.cameras.save(folder / CAMERAS_FILE)
     if overlay:
-        draw(folder / OVERLAY_FILE, result, head, alignment, sources, cameras, reporter)
+        fitted = thinned(alignment, head, config.maximum_points)
+        draw(folder / OVERLAY_FILE, result, head, fitted, sources, cameras, reporter)
     return result
 
 
@@ -343,6 +350,8 @@ def _check_same_request(folder: Path, request: dict[str, object]) -> None:
         raise InputError(f"{folder} holds no {REQUEST_FILE}, so it is no job to resume; name another folder")
     earlier = read_json(path, "the record of a job")
     differing = [key for key in request if earlier.get(key) != json.loads(json.dumps(request[key]))]
+    # "auto" may stand for another aligner on another computer: the earlier one has to be named to go on.
+    differing = [f"aligner ({earlier.get(key)})" if key == "aligner" else key for key in differing]
     if differing:
         raise InputError(
             f"{folder} was started with other {', '.join(differing)}; resume with the same arguments, or --overwrite"

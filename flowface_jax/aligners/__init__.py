@@ -7,11 +7,21 @@ from flowface_jax.aligners.mediapipe import align_mediapipe
 from flowface_jax.aligners.network import align_network
 from flowface_jax.aligners.noise import estimate_std
 from flowface_jax.aligners.prediction import NetworkPredictor, load_predictor
-from flowface_jax.aligners.registry import ALIGNERS, align, check_aligner, load_detector, weights_file
+from flowface_jax.aligners.registry import (
+    ALIGNERS,
+    AUTO,
+    align,
+    aligner_names,
+    check_aligner,
+    load_detector,
+    resolve_aligner,
+    weights_file,
+)
 from flowface_jax.aligners.video import VideoFile, open_frames
 
 __all__ = [
     "ALIGNERS",
+    "AUTO",
     "FaceTrack",
     "Frame",
     "FrameSource",
@@ -21,6 +31,7 @@ __all__ = [
     "align",
     "align_mediapipe",
     "align_network",
+    "aligner_names",
     "check_aligner",
     "choose_face",
     "estimate_std",
@@ -30,5 +41,6 @@ __all__ = [
     "open_frames",
     "open_images",
     "read_image",
+    "resolve_aligner",
     "weights_file",
 ]

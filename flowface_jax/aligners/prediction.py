@@ -137,6 +137,8 @@ def predict_points(
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Means [B,P,2] and standard deviations [B,P] px of the crop, and presence [B] or None, of the last iteration.
 
+    The standard deviations are those that the network states times its `std_scale`.
+
     apply: the network, from variables and crops to its output. uv: [P,2], atlas coordinates of the points (not used by
     networks that regress them). crops: [B,D,D,3] uint8.
     """
@@ -144,7 +146,7 @@ def predict_points(
     last = last_iteration(apply(variables, crops))
     points = points_of(last, uv, config.interpolated)
     # Neither end of float32 may turn into a standard deviation that is zero or infinite.
-    std = jnp.clip(points.std[0], 1e-6, 1e6)
+    std = jnp.clip(config.std_scale * points.std[0], 1e-6, 1e6)
     presence = None if points.presence is None else jax.nn.sigmoid(points.presence)
     return points.mean[0], std, presence
 
@@ -159,10 +161,15 @@ def check_head(config: NetworkConfig, head: HeadModel) -> None:
 
 
 def load_predictor(
-    path: str | os.PathLike[str], head: HeadModel, dtype: Any = None, batch_size: int | None = None
+    path: str | os.PathLike[str],
+    head: HeadModel,
+    dtype: Any = None,
+    batch_size: int | None = None,
+    name: str | None = None,
 ) -> NetworkPredictor:
     """The network from a weights file (kind "network"), ready for the head.
 
+    name: for the alignment's source; by default the backbone and the file's name.
     Raises InputError for a file that is something else (published weights are converted by `flowface convert`, pieces
     of networks have to be trained first) or a head that does not fit.
     """
@@ -178,5 +185,5 @@ def load_predictor(
     check_head(config, head)
     side = config.image_size
     check_variables(path, weights.variables, AlignmentNetwork(config), (1, side, side, 3))
-    name = f"flowface {config.backbone} {Path(path).name}"
+    name = name or f"flowface {config.backbone} {Path(path).name}"
     return NetworkPredictor(config, weights.variables, head, name, dtype, batch_size)

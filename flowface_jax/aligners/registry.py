@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+import jax
+
 from flowface_jax.aligners.assembly import Progress, Undistort
 from flowface_jax.aligners.detection import Detector
 from flowface_jax.aligners.face_detector import load_face_detector
@@ -17,7 +19,10 @@ from flowface_jax.aligners.prediction import load_predictor
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
+from flowface_jax.network.bundled import bundled_file, bundled_names, default_network
 
+AUTO: Final = "auto"
+"""The bundled network that suits the device, or MediaPipe where none is bundled."""
 WEIGHTS_SUFFIX: Final = ".safetensors"
 
 
@@ -36,7 +41,7 @@ class Aligner(Protocol):
 
 
 ALIGNERS: Final[dict[str, Aligner]] = {"mediapipe": align_mediapipe}
-"""Those that need no weights file; any other aligner is a network, named by its file."""
+"""Those that need no weights; any other aligner is a network, bundled or named by its file."""
 
 DETECTORS: Final = ("mediapipe",)
 """Those that need no weights file; any other detector is S3FD, named by its file."""
@@ -55,19 +60,32 @@ def align(
 ) -> Alignment:
     """The alignment that an aligner makes of the sources.
 
-    name: one of `ALIGNERS`, or the path of a network's weights (.safetensors), which needs the `head` whose vertices it
-    is to find and a `detector`: one of `DETECTORS`, or the path of S3FD's weights. Raises InputError for a name that is
-    not known, weights of another kind, or a head that does not fit.
+    name: "auto" (see `resolve_aligner`), one of `ALIGNERS`, a bundled network (`bundled_names`), or the path of a
+    network's weights (.safetensors). A network needs the `head` whose vertices it is to find and a `detector`: one of
+    `DETECTORS`, or the path of S3FD's weights. Raises InputError for a name that is not known, weights of another kind,
+    or a head that does not fit.
     """
+    name = resolve_aligner(name)
     check_aligner(name, detector)
     if name in ALIGNERS:
         return ALIGNERS[name](sources, face, progress, undistort, static, frame_rate)
     if head is None:
         raise InputError("a network finds the vertices of a head model, found none; pass `head`")
-    predictor = load_predictor(name, head)
+    bundled = name in bundled_names()
+    predictor = load_predictor(bundled_file(name) if bundled else name, head, name=name if bundled else None)
     return align_network(
         sources, predictor, head, load_detector(detector), face, progress, undistort, static, frame_rate
     )
+
+
+def resolve_aligner(name: str) -> str:
+    """What "auto" stands for on JAX's default device: the bundled network for it, or "mediapipe" where none is bundled.
+
+    Any other name is returned as it is.
+    """
+    if name != AUTO:
+        return name
+    return default_network(accelerated=jax.default_backend() != "cpu") or "mediapipe"
 
 
 def load_detector(name: str) -> Detector:
@@ -79,15 +97,24 @@ def load_detector(name: str) -> Detector:
 
 def check_aligner(name: str, detector: str = "mediapipe") -> None:
     """Raise InputError unless aligner and detector are known names or files, and the aligner uses the detector."""
-    _check_known("aligner", name, tuple(sorted(ALIGNERS)), "a trained network")
+    _check_known("aligner", name, aligner_names(), "a trained network")
     _check_known("detector", detector, DETECTORS, "S3FD's converted weights")
+    name = resolve_aligner(name)
     if name in ALIGNERS and detector != "mediapipe":
         raise InputError(f"the aligner '{name}' detects faces by itself; a detector is for networks: leave it out")
 
 
+def aligner_names() -> tuple[str, ...]:
+    """Every aligner that needs no path: "auto", the bundled networks that are there, and `ALIGNERS`."""
+    return AUTO, *bundled_names(), *sorted(ALIGNERS)
+
+
 def weights_file(name: str) -> Path | None:
-    """The file that an aligner or detector is named by, None for those that need none."""
-    return None if name in ALIGNERS or name in DETECTORS else Path(name)
+    """The file of an aligner's or detector's weights, None for those that need none."""
+    name = resolve_aligner(name)
+    if name in ALIGNERS or name in DETECTORS:
+        return None
+    return bundled_file(name) if name in bundled_names() else Path(name)
 
 
 def _check_known(kind: str, name: str, known: tuple[str, ...], otherwise: str) -> None:

@@ -63,15 +63,15 @@ def camera_choice(options: argparse.Namespace) -> CameraChoice:
     return CameraChoice(calibration=calibration)
 
 
-def fit_config(options: argparse.Namespace) -> FitConfig:
-    """The fit settings, `--set` applied."""
+def fit_config(options: argparse.Namespace, base: FitConfig | None = None) -> FitConfig:
+    """The fit settings: `base` (the defaults) with `--set` applied."""
     values = {}
     for item in options.set:
         name, separator, value = item.partition("=")
         if not separator or not name.startswith("fit."):
             raise InputError(f"--set: expected fit.NAME=VALUE, found '{item}'")
         values[name.removeprefix("fit.")] = value
-    return config_from_mapping(values)
+    return config_from_mapping(values, base)
 
 
 def existing(options: argparse.Namespace) -> Existing:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from flowface_jax.aligners import AUTO, aligner_names
 from flowface_jax.cli import common
 from flowface_jax.heads.source import load_head
-from flowface_jax.pipeline import read_neutral, track
+from flowface_jax.pipeline import TRACK_CONFIG, read_neutral, track
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,9 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="video, image, or folder of images; one per camera")
     parser.add_argument(
         "--aligner",
-        default="mediapipe",
-        metavar="mediapipe|FILE",
-        help="what finds the face's points: MediaPipe, or a trained network (.safetensors)",
+        default=AUTO,
+        metavar="NAME|FILE",
+        help=f"what finds the face's points: {', '.join(aligner_names())}, or the path of a trained network "
+        "(.safetensors); auto is the bundled network that suits the device, or mediapipe where none is bundled",
     )
     parser.add_argument(
         "--detector",
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Track and write the folder."""
-    cameras, config = common.camera_choice(options), common.fit_config(options)
+    cameras, config = common.camera_choice(options), common.fit_config(options, TRACK_CONFIG)
     neutral = None if options.neutral is None else read_neutral(options.neutral)
     result = track(
         options.inputs,

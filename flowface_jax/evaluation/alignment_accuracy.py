@@ -78,9 +78,9 @@ def relative_differences(mean: np.ndarray, truth: np.ndarray, side: np.ndarray) 
 
 
 def coverage(mean: np.ndarray, std: np.ndarray, truth: np.ndarray, known: np.ndarray | None = None) -> Coverage:
-    """How often the truth [...,P,2] lies as near as σ [...,P] says; all px. Points that are unknown or NaN do not count.
+    """How often the truth [...,P,2] lies as near as σ [...,P] says; all px.
 
-    NaN where no point counts.
+    Points that are unknown or NaN do not count. NaN where none does.
     """
     return coverage_of(deviations(mean, std, truth), known)
 

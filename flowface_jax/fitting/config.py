@@ -14,6 +14,9 @@ Solver = Literal["levenberg_marquardt", "adamw"]
 Robust = Literal["none", "huber", "geman_mcclure"]
 IdentityPrior = Literal["once", "per_image"]
 
+FEWEST_POINTS = 60
+"""Landmark sets of about as many points are fitted; fewer leave expressions to the prior."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FitConfig:
@@ -42,6 +45,8 @@ class FitConfig:
     temporal_vertices: E_temp is evaluated on this many evenly spread vertices and scaled up; 0 = every vertex.
     focal_prior_std: standard deviation of a weak prior on log focal about the first guess; it only decides
         where the images say nothing. 0 = none.
+
+    maximum_points: a dense alignment is thinned to this many points, evenly; 0 = never. Landmarks are not thinned.
 
     solver: "levenberg_marquardt" uses the energy's own structure, "adamw" is the paper's; both minimise one energy.
     max_iterations: limit of Levenberg-Marquardt. energy_tolerance: it has converged once less than this fraction
@@ -78,6 +83,8 @@ class FitConfig:
     temporal_vertices: int = 256
     focal_prior_std: float = 0.3
 
+    maximum_points: int = 0
+
     solver: Solver = "levenberg_marquardt"
     max_iterations: int = 100
     energy_tolerance: float = 1e-6
@@ -99,6 +106,10 @@ class FitConfig:
             raise InputError(
                 "fit.max_steps, fit.max_iterations, fit.patience and fit.robust_scale must be positive; found "
                 f"{self.max_steps}, {self.max_iterations}, {self.patience} and {self.robust_scale:g}"
+            )
+        if 0 < self.maximum_points < FEWEST_POINTS:
+            raise InputError(
+                f"fit.maximum_points: expected 0 (all) or at least {FEWEST_POINTS}, found {self.maximum_points}"
             )
 
 

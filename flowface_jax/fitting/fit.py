@@ -31,6 +31,7 @@ from flowface_jax.fitting.parameters import Chart, Layout, Parameters
 from flowface_jax.fitting.problem import FitProblem, make_problem
 from flowface_jax.fitting.quality import Quality, assess
 from flowface_jax.fitting.solution import Solution
+from flowface_jax.fitting.thinning import thinned
 from flowface_jax.fitting.track import Track, head_fingerprint
 from flowface_jax.fitting.windows import (
     first_frames,
@@ -68,7 +69,7 @@ def fit(
         raise InputError(f"fit.solver={config.solver} runs on one device, found {len(devices)}; use the default solver")
     started = time.perf_counter()
     _check(alignment, cameras)
-    alignment, notes = credible(alignment)
+    alignment, notes = credible(thinned(alignment, head, config.maximum_points))
     layout = make_layout(alignment, head, cameras, config)
     state, focal_guess = initialise(alignment, head, cameras, layout, config)
     initialised = time.perf_counter()

@@ -59,6 +59,8 @@ class NetworkConfig:
     Beyond the paper, off until shown better:
     depth: also predict each point's depth. covariance: a full 2×2 covariance for each point instead of a circle.
     presence: also predict whether the crop shows a face.
+
+    std_scale: factor on every predicted σ, found on real frames after training; it is no part of the loss.
     """
 
     backbone: Backbone = "mit_b5"
@@ -83,6 +85,7 @@ class NetworkConfig:
     depth: bool = False
     covariance: bool = False
     presence: bool = False
+    std_scale: float = 1.0
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -134,6 +137,8 @@ def _check_ranges(config: NetworkConfig) -> None:
             raise InputError(f"network {name}: expected at least 1, found {getattr(config, name)}")
     if config.initial_std == 0 or config.drop_path >= 1 or config.head_dropout >= 1:
         raise InputError("network initial_std must be positive, drop_path and head_dropout below 1")
+    if config.std_scale == 0:
+        raise InputError("network std_scale: expected a number above 0, found 0")
     if not 1 <= config.correlation_levels <= 6 or not 0 <= config.correlation_radius <= 16:
         raise InputError("network correlation_levels must be 1 to 6 and correlation_radius 0 to 16")
     if config.image_size % 32:

@@ -26,7 +26,7 @@ def variable_shapes(network: nn.Module, *inputs: Any) -> dict[str, Any]:
 def draw_variables(shapes: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Variables of the given shapes as float32 arrays of the host: each leaf by its name and by the seed.
 
-    Kernels are truncated normal with variance 1/inputs (LeCun), those of heads that must start at zero are zero,
+    Kernels are truncated normal with variance 1/inputs (LeCun), those of heads that must start at zero (`change`) are,
     positional textures are standard normal, norms start as the identity. These are the modules' own rules;
     `module.init` draws by them too, but compiles hundreds of random programs, which takes minutes for large networks.
     Raises InputError for a leaf whose name has no rule.
@@ -47,7 +47,8 @@ def parameter_count(variables: Mapping[str, Any]) -> int:
 
 def _draw(path: tuple[str, ...], shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
     name = path[-1]
-    if name in ("bias", "mean") or path[-3:-1] == ("extra_head", "output"):
+    starts_at_zero = path[-2] == "change" or path[-3:-1] == ("extra_head", "output")
+    if name in ("bias", "mean") or starts_at_zero:
         return np.zeros(shape)
     if name in ("scale", "var"):
         return np.ones(shape)

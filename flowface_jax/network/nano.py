@@ -116,7 +116,7 @@ class NanoNetwork(nn.Module):
     def setup(self) -> None:
         side = self.side // FINER
         self.encoder = NanoEncoder(self.features)
-        self.code = [nn.Dense(32), nn.Dense(256), nn.Dense(MODES)]
+        self.code = GlobalCode()
         self.start = nn.Dense(side * side * 2)
         self.uv_features = Texture((side, side, self.features))
         self.uv_hidden = Texture((side, side, self.hidden))
@@ -125,19 +125,18 @@ class NanoNetwork(nn.Module):
         self.of_code = nn.Dense(self.hidden)
         self.motion = nn.Dense(self.hidden)
         self.blocks = [ConvolutionBlock(self.hidden) for _ in range(2)]
-        self.head = nn.Dense(3)
+        self.change = nn.Dense(3)
         self.decoder = TexelDecoder(self.hidden // 2)
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         fine, coarse, global_map = self.encoder(images)
         batch, side = images.shape[0], self.side // FINER
-        code = nn.gelu(self.code[0](global_map)).reshape(batch, -1)
-        code = nn.gelu(self.code[1](code))
-        guess = self._mean(self.code[2](code))
+        code, modes = self.code(global_map)
+        guess = self._mean(modes)
         hidden = self.uv_hidden() + self.of_code(code)[:, None, None]
         hidden = hidden + self.attention(self.uv_hidden(), average_pool(coarse, 2))
         volumes = correlation_pyramid(self.uv_features()[None], coarse, self.levels)
-        raw = self.head(hidden)
+        raw = self.change(hidden)
         position = guess + SHIFT * raw[..., :2]
         steps = [(position, raw[..., 2])]
         for _ in range(self.iterations):
@@ -165,7 +164,7 @@ class NanoNetwork(nn.Module):
         hidden = hidden + nn.relu(self.motion(seen))
         for block in self.blocks:
             hidden = block(hidden)
-        raw = self.head(hidden)
+        raw = self.change(hidden)
         return hidden, position + SHIFT * raw[..., :2], raw[..., 2]
 
     def _maps(
@@ -179,6 +178,16 @@ class NanoNetwork(nn.Module):
         large = jnp.concatenate([large[:-1], (large[-1] + change)[None]])
         log_std = jnp.clip(large[..., 2], -LOG_STD_LIMIT, LOG_STD_LIMIT) + np.log(FIRST_STD)
         return large[..., :2], log_std
+
+
+class GlobalCode(nn.Module):
+    """The coarsest map [B,h,h,D] to what is said of the whole face [B,256], and the modes of the first guess."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        cells = nn.gelu(nn.Dense(32, name="shrink")(images)).reshape(images.shape[0], -1)
+        code = nn.gelu(nn.Dense(256, name="join")(cells))
+        return code, nn.Dense(MODES, name="change")(code)
 
 
 class Texture(nn.Module):
@@ -220,7 +229,7 @@ class TexelDecoder(nn.Module):
     def __call__(self, hidden: jax.Array, textures: jax.Array, side: int) -> jax.Array:
         state = spread(nn.Dense(self.features, name="shrink")(hidden), side)
         own = nn.Dense(self.features, name="own")(textures)
-        return nn.Dense(3, name="output")(nn.relu(state + own))
+        return nn.Dense(3, name="change")(nn.relu(state + own))
 
 
 def grid_places(side: int, density: tuple[tuple[float, float], ...]) -> np.ndarray:

@@ -162,6 +162,7 @@ def _claim(run: _Run) -> None:
 
 def _check_folder(run: _Run) -> None:
     path, ours = run.folder / SETTINGS, run.config.to_mapping()
+    defaults = TrainingConfig().to_mapping()
     if not path.exists():
         if run.folder.exists() and any(run.folder.iterdir()):
             raise InputError(f"{run.folder} is not empty and holds no training run; give another folder")
@@ -169,7 +170,8 @@ def _check_folder(run: _Run) -> None:
     theirs = read_json(path, "settings of a training run")
     for section, values in ours.items():
         for name, asked in values.items():
-            found = theirs.get(section, {}).get(name)
+            # A run from before there was such a setting did what is now its default.
+            found = theirs.get(section, {}).get(name, defaults[section][name])
             if found != asked and not (section == "run" and name in _FREE):
                 raise InputError(
                     f"{run.folder} holds a run with {section}.{name} = {found}, asked for {asked}; give another "

@@ -65,6 +65,10 @@ def test_the_answer_is_that_of_the_last_iteration_at_the_heads_vertices():
     # u = 0.25 is a quarter of the way across, v = 0.75 a quarter of the way down.
     assert np.allclose(mean, [[[16 + 4, 16 + 4], [32 + 4, 32 + 4]]] * 2, atol=1e-4)
     assert np.allclose(std, 2.0) and np.allclose(presence, [0.5, 0.880797])
+    # A factor found after training changes every standard deviation and nothing else.
+    recalibrated = prediction.predict_points(dataclasses.replace(TINY, std_scale=1.5), known, {}, uv, None)
+    assert np.allclose(recalibrated[1], 3.0)
+    assert np.array_equal(recalibrated[0], mean) and np.array_equal(recalibrated[2], presence)
 
 
 def test_any_number_of_crops_is_compiled_once_and_none_disturbs_another(predictor, crops, traces):
@@ -113,6 +117,7 @@ def test_a_file_is_loaded_with_its_settings(variables, predictor, crops, tmp_pat
     loaded = load_predictor(path, dots_head(), batch_size=2)
     assert loaded.config == TINY and loaded.name == "flowface mit_b0 tiny.safetensors"
     assert loaded.image_size == 64 and loaded.point_count == 3
+    assert load_predictor(path, dots_head(), name="flowface-tiny").name == "flowface-tiny"
     same = jax.tree.map(np.array_equal, *jax.device_get((loaded._bound[0], predictor._bound[0])))
     assert jax.tree.all(same)
 

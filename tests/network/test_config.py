@@ -52,6 +52,9 @@ def test_the_defaults_are_the_papers():
         {"correlation_radius": 17},
         {"initial_std": 0.0},
         {"initial_std": float("nan")},
+        {"std_scale": 0.0},
+        {"std_scale": -1.0},
+        {"std_scale": float("inf")},
         {"drop_path": 1.0},
         {"drop_path": -0.1},
         {"head_dropout": float("inf")},
@@ -79,12 +82,19 @@ def test_an_unknown_setting_is_refused_with_the_known_ones():
         NetworkConfig(),
         NetworkConfig(backbone="mit_b0", image_size=64, uv_size=16, initial_std=2.5, drop_path=0, depth=True),
         NetworkConfig(backbone="prnet", image_size=256, uncertainty_input="none", interpolated="log_std"),
+        NetworkConfig(std_scale=1.7),
     ],
 )
 def test_settings_survive_json(config):
     text = json.dumps(dataclasses.asdict(config))
     assert NetworkConfig.from_mapping(json.loads(text)) == config
     assert set(json.loads(text)) == {field.name for field in dataclasses.fields(NetworkConfig)}
+
+
+def test_settings_from_before_the_factor_on_std_leave_it_alone():
+    values = dataclasses.asdict(NetworkConfig())
+    del values["std_scale"]
+    assert NetworkConfig.from_mapping(values).std_scale == 1
 
 
 def test_direct_regressors_need_no_divisible_grid_and_prnets_map_is_as_large_as_the_crop():

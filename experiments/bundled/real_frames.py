@@ -1,0 +1,62 @@
+"""Samples of real frames, labelled by the tracks that were fitted to them.
+
+    python experiments/bundled/real_frames.py --clips CLIPS --names d0 d3 d12 d13 d18 --tracks runs/tracks --out runs/real
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flowface_jax.aligners import open_frames
+from flowface_jax.fitting.track import Track
+from flowface_jax.heads.generic import generic_head
+from flowface_jax.heads.model import HeadModel
+from flowface_jax.training.archive import ArchiveKind, open_writer
+from flowface_jax.training.samples import Refusal, Sample, SampleConfig, cut_sample
+
+
+def main() -> None:
+    """Write one shard for each clip."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=Path, required=True, help="folder with .mp4 files")
+    parser.add_argument("--names", nargs="+", required=True, help="clips that may be used, by stem")
+    parser.add_argument("--tracks", type=Path, required=True, help="folder with a track of each clip, built-in head")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the samples")
+    parser.add_argument("--every", type=int, default=2, help="frames from one to the next that is used")
+    parser.add_argument("--side", type=int, default=256, help="px of a stored crop")
+    options = parser.parse_args()
+    head, config = generic_head(), SampleConfig(side=options.side)
+    settings = {"names": options.names, "every": options.every, "margin": config.margin}
+    kind = ArchiveKind("real", head.name, head.vertex_count, options.side, settings)
+    writer = open_writer(options.out, kind, len(options.names))
+    for shard in writer.missing():
+        refused: Counter[str] = Counter()
+        writer.write_shard(shard, _samples(options, options.names[shard], head, config, refused), refused)
+    writer.finish()
+
+
+def _samples(
+    options: argparse.Namespace, name: str, head: HeadModel, config: SampleConfig, refused: Counter[str]
+) -> Iterator[Sample]:
+    track = Track.load(options.tracks / name)
+    face, known = np.asarray(head.regions["face"]), np.ones(head.vertex_count, bool)
+    frames = zip(open_frames(options.clips / f"{name}.mp4"), track.each_world_vertices(head), strict=True)
+    for number, (frame, world) in enumerate(frames):
+        if number % options.every or not track.observed[0, number]:
+            continue
+        points = np.asarray(track.cameras.project(world))[0]
+        source = {"dataset": "clips", "subject": name, "frame": str(number)}
+        sample = cut_sample(frame.image, points, known, None, face, head.name, source, config)
+        if isinstance(sample, Refusal):
+            refused[sample.reason] += 1
+        else:
+            yield sample
+
+
+if __name__ == "__main__":
+    main()
