@@ -15,6 +15,7 @@ from pathlib import Path
 from flowface_jax import load_head, track
 from flowface_jax.evaluation.jitter import jitter_px
 from flowface_jax.fitting.config import config_from_mapping
+from flowface_jax.pipeline import TRACK_CONFIG
 from flowface_jax.reporting import TerminalReporter
 from flowface_jax.storage import write_bytes, write_json
 
@@ -24,13 +25,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder with .mp4 files")
     parser.add_argument("--heads", nargs="+", default=["generic"], help="heads as for flowface track --head")
+    parser.add_argument("--aligner", default="mediapipe", help="as for flowface track --aligner")
     parser.add_argument("--names", nargs="+", default=None, help="only these clips, by stem")
     parser.add_argument("--out", type=Path, default=Path("output/clips"), help="folder for tracks and table")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the fit, as solver=adamw"
     )
     options = parser.parse_args()
-    config = config_from_mapping(dict(item.split("=", 1) for item in options.set))
+    config = config_from_mapping(dict(item.split("=", 1) for item in options.set), TRACK_CONFIG)
     rows = []
     for source in options.heads:
         head = load_head(source)
@@ -42,6 +44,7 @@ def main() -> None:
                 [clip],
                 options.out / head.name / clip.stem,
                 head,
+                aligner=options.aligner,
                 config=config,
                 existing="overwrite",
                 reporter=TerminalReporter(),

@@ -37,7 +37,7 @@ REQUEST_FILE = "request.json"
 Existing = Literal["refuse", "overwrite", "resume"]
 
 TRACK_CONFIG = FitConfig(maximum_points=1000)
-"""Settings of the fit in `track`: a bundled network answers for every vertex, from maps with fewer cells than that."""
+"""Settings of the fit in `track`: networks answer for every vertex, which is more than their maps tell apart."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -180,7 +180,16 @@ def test_doctor_reports_everything_and_succeeds(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("FLOWFACE_HOME", str(tmp_path))
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for topic in ("jax", "devices", "mediapipe", "head generic", "head gnm", "head ict-facekit", "H.264"):
+    for topic in (
+        "jax",
+        "devices",
+        "mediapipe",
+        "--aligner auto is",
+        "head generic",
+        "head gnm",
+        "head ict-facekit",
+        "H.264",
+    ):
         assert topic in printed
     assert "flowface download gnm" in printed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 
 import cv2
@@ -15,6 +16,7 @@ from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cli.main import main
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.store import save_head
+from flowface_jax.network import bundled
 from flowface_jax.network.alignment_network import AlignmentNetwork, initial_variables
 from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.weights.store import save_weights
@@ -77,6 +79,40 @@ def frames(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def package(tmp_path, monkeypatch, variables):
+    """The folder of a package that carries the tiny network as "flowface-nano"."""
+    folder = tmp_path / "bundled"
+    folder.mkdir()
+    monkeypatch.setattr(bundled, "FOLDER", folder)
+    _weights(folder / "flowface-nano.safetensors", variables)
+    return folder
+
+
+@pytest.fixture
+def lost_in_the_dark(monkeypatch):
+    """The network is a hundred times less sure of black crops."""
+    load = registry.load_predictor
+
+    def loaded(*arguments, **options):
+        predictor = load(*arguments, **options)
+        start = predictor.start
+
+        def unsure(crops):
+            wait, dark = start(crops), crops.max((1, 2, 3)) == 0
+
+            def told():
+                answer = wait()
+                return answer._replace(std=np.where(dark[:, None], 100 * answer.std, answer.std))
+
+            return told
+
+        predictor.start = unsure
+        return predictor
+
+    monkeypatch.setattr(registry, "load_predictor", loaded)
+
+
 def _refused(capsys, *arguments):
     assert main([str(argument) for argument in arguments]) == 2
     error = capsys.readouterr().err
@@ -100,10 +136,57 @@ def test_a_network_tracks_and_another_file_is_noticed(frames, variables, head_fi
     assert "was started with other aligner_weights" in _refused(capsys, *arguments, "--resume")
 
 
-def test_unusable_aligners_and_detectors_are_one_line(frames, variables, head_file, tmp_path, capsys):
+def test_a_bundled_network_is_used_by_name_and_by_default(frames, package, variables, head_file, tmp_path, capsys):
+    """The request names what "auto" stood for, so that a job goes on with the same network or not at all."""
+    out = tmp_path / "out"
+    arguments = ["track", str(frames), "--head", str(head_file), "--out", str(out), *QUICK]
+    assert main(arguments) == 0
+    assert Alignment.load(out / "alignment.npz").source == "flowface-nano"
+    assert Track.load(out).summary["alignment"]["source"] == "flowface-nano"
+    request = json.loads((out / "request.json").read_text())
+    assert request["aligner"] == "flowface-nano" and request["detector"] == "mediapipe"
+    assert (
+        request["aligner_weights"] == hashlib.sha256((package / "flowface-nano.safetensors").read_bytes()).hexdigest()
+    )
+    assert main([*arguments, "--aligner", "flowface-nano", "--resume"]) == 0
+    refused = _refused(capsys, *arguments, "--aligner", "mediapipe", "--resume")
+    assert "was started with other aligner (flowface-nano), aligner_weights" in refused
+    _weights(package / "flowface-nano.safetensors", jax.tree.map(lambda values: values + 1, variables))
+    assert "was started with other aligner_weights;" in _refused(capsys, *arguments, "--resume")
+
+
+def test_a_network_that_is_not_bundled_is_one_line(frames, package, head_file, tmp_path, capsys):
+    arguments = ["track", frames, "--aligner", "flowface-b1", "--head", head_file, "--out", tmp_path / "out", *QUICK]
+    message = _refused(capsys, *arguments)
+    assert "unknown aligner 'flowface-b1'; choose one of: auto, flowface-nano, mediapipe, or the path" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_in_which_the_network_is_lost_are_flagged(frames, package, head_file, tmp_path, lost_in_the_dark):
+    cv2.imwrite(str(frames / "1.png"), np.zeros((96, 120, 3), np.uint8))
+    out = tmp_path / "out"
+    assert main(["track", str(frames), "--head", str(head_file), "--out", str(out), *QUICK]) == 0
+    assert Alignment.load(out / "alignment.npz").valid.tolist() == [[True, False, True]]
+    flags = {flag["frame"]: flag["reasons"] for flag in Track.load(out).summary["flags"]}
+    assert "no face" in flags[1]
+    assert not any("no face" in reasons for frame, reasons in flags.items() if frame != 1)
+
+
+def test_a_film_in_which_the_network_is_lost_throughout_is_one_line(
+    frames, package, head_file, tmp_path, lost_in_the_dark, capsys
+):
+    for k in range(3):
+        cv2.imwrite(str(frames / f"{k}.png"), np.zeros((96, 120, 3), np.uint8))
+    message = _refused(capsys, "track", frames, "--head", head_file, "--out", tmp_path / "out", *QUICK)
+    assert "the network is sure of the face in no frame of frames" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_unusable_aligners_and_detectors_are_one_line(frames, variables, head_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "empty")
     out = ["--head", head_file, "--out", tmp_path / "out", *QUICK]
     refused = lambda *chosen: _refused(capsys, "track", frames, *chosen, *out)
-    assert "unknown aligner 'magic'; choose one of: mediapipe" in refused("--aligner", "magic")
+    assert "unknown aligner 'magic'; choose one of: auto, mediapipe, or the path of" in refused("--aligner", "magic")
     assert "no such file" in refused("--aligner", "absent.safetensors")
     foreign = tmp_path / "model.pth"
     foreign.write_bytes(b"PK\x03\x04 something")

@@ -52,6 +52,8 @@ def photograph(tmp_path):
 
 def _track(photograph, out, *more):
     options = [
+        "--aligner",
+        "mediapipe",
         "--set",
         "fit.solver=adamw",
         "--set",

@@ -54,7 +54,9 @@ def test_the_largest_network_is_for_accelerators_and_the_small_one_for_processor
 
 def test_weights_and_model_card_are_part_of_what_is_installed():
     root = Path(__file__).resolve().parents[2]
-    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["flowface_jax"]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
+        "flowface_jax"
+    ]
     inside = bundled.FOLDER.relative_to(root / "flowface_jax")
     for name in ("flowface-nano.safetensors", "MODEL_CARD.md"):
         assert any((inside / name).match(pattern) for pattern in patterns), name

@@ -1,5 +1,6 @@
 """A run in a folder: interrupted, resumed, refused, diverging."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -8,15 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 from flowface_jax.errors import InputError
+from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.weights import load_weights
 from flowface_jax.storage import read_npz
-from flowface_jax.training.run import train
+from flowface_jax.training.config import TrainingConfig
+from flowface_jax.training.run import SETTINGS, _check_folder, train
 from tests.training.painted import painted_archive
 from tests.training.run_once import small_run
 from tests.training.test_step import free_port
@@ -128,3 +132,14 @@ def test_a_folder_with_another_run_or_other_things_is_refused_and_left_alone(arc
 def test_what_cannot_be_run_is_one_clear_line(archive, tmp_path, settings, told):
     with pytest.raises(InputError, match=told):
         train(small_run(archive, **settings), tmp_path / "run")
+
+
+def test_a_run_from_before_there_was_a_setting_goes_on_with_its_default(tmp_path):
+    run = SimpleNamespace(folder=tmp_path, config=TrainingConfig())
+    earlier = run.config.to_mapping()
+    del earlier["model"]["std_scale"]
+    (tmp_path / SETTINGS).write_text(json.dumps(earlier))
+    _check_folder(run)
+    run.config = dataclasses.replace(run.config, model=NetworkConfig(std_scale=2.0))
+    with pytest.raises(InputError, match=r"holds a run with model.std_scale = 1.0, asked for 2.0"):
+        _check_folder(run)
