@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.loss.distance_weight = 1.0
     config.loss.residual_limit = 40.0
     config.loss.dense_weight = 0.02
-    config.optimiser.learning_rate = 1e-3
+    config.optimiser.learning_rate = 5e-4
     config.optimiser.schedule = "cosine"
     config.optimiser.last_share = 0.03
     config.optimiser.warmup_steps = 100

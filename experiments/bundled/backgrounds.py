@@ -1,6 +1,6 @@
 """Cut what lies beside the faces out of videos: pictures to put behind rendered heads, and before them.
 
-    python experiments/bundled/backgrounds.py --clips CLIPS --names d0 d3 --tracks runs/tracks --out runs/backgrounds
+python experiments/bundled/backgrounds.py --clips CLIPS --names d0 d3 --tracks runs/tracks --out runs/backgrounds
 """
 
 from __future__ import annotations

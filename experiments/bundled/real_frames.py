@@ -1,6 +1,6 @@
 """Samples of real frames, labelled by the tracks that were fitted to them.
 
-    python experiments/bundled/real_frames.py --clips CLIPS --names d0 d3 d12 d13 d18 --tracks runs/tracks --out runs/real
+python experiments/bundled/real_frames.py --clips CLIPS --names d0 d3 d12 d13 d18 --tracks runs/tracks --out runs/real
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write the network that a run of nano starts from: its first guess is the mean and the main modes of given samples.
 
-    python experiments/bundled/start.py --config configs/nano.py --samples runs/captures/generic_0 --out runs/start.safetensors
+python experiments/bundled/start.py --config configs/nano.py --samples runs/captures/generic_0 --out runs/start.safetensors
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib.util
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.heads.source import load_head
@@ -65,7 +64,9 @@ def _grids(config: TrainingConfig, folder: Path, count: int):
     archive, side = open_archive(folder), config.model.image_size
     supervision = make_supervision(load_head(config.data.head), config.model.uv_size)
     known = np.asarray(supervision.dense_weight) > 0
-    place = jax.jit(lambda key, samples: targets_of(augment(key, samples, config.augmentation, None, side), supervision).dense)
+    place = jax.jit(
+        lambda key, samples: targets_of(augment(key, samples, config.augmentation, None, side), supervision).dense
+    )
     for first in range(0, min(count, len(archive)) - BATCH + 1, BATCH):
         samples = stack_samples([archive[first + k] for k in range(BATCH)], np.arange(first, first + BATCH))
         dense = np.asarray(place(jax.random.key(0), samples)) / side

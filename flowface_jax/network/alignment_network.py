@@ -26,8 +26,9 @@ from flowface_jax.network.update import UpdateBlock
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 """Of ImageNet's RGB in [0, 1], as the backbones were trained."""
-FIRST_STD_SHARE = 64.0
-"""Direct regressors answer log σ relative to this share of the crop's side, so that 0 is a plausible start."""
+FIRST_STD_SHARE = 8.0
+"""Direct regressors answer log σ relative to this part of the crop's side, as large as their first errors: from a far
+smaller σ the first steps do nothing but raise it, and what the features lose by that does not come back."""
 
 
 def normalise(images: jax.Array) -> jax.Array:

@@ -28,8 +28,9 @@ MODES = 64
 """Numbers that the first guess is made of."""
 SHIFT = 0.1
 """Share of the crop by which a unit of an output moves a point."""
-FIRST_STD = 0.02
-"""Share of the crop: σ of an output of zero."""
+FIRST_STD = 0.1
+"""Share of the crop: σ of an output of zero, as large as the first errors. From a far smaller σ the first steps do
+nothing but raise it, and the features do not recover."""
 LOG_STD_LIMIT = 6.0
 
 COLUMN_DENSITY = ((0.0, 0.4), (0.05, 1.0), (0.3, 2.0), (0.7, 1.0), (0.95, 0.4))
@@ -85,7 +86,10 @@ class NanoEncoder(nn.Module):
                 seen = seen + self.param(f"texture_{stage}", nn.initializers.normal(1.0), (side, side, width))
             for block in range(depth):
                 name = f"stage_{stage}_block_{block}"
-                seen = (AttentionBlock(width, width // 32, name=name) if stage >= 2 else ConvolutionBlock(width, name=name))(seen)
+                if stage >= 2:
+                    seen = AttentionBlock(width, width // 32, name=name)(seen)
+                else:
+                    seen = ConvolutionBlock(width, name=name)(seen)
             seen = nn.LayerNorm(name=f"norm_{stage}")(seen)
             stages.append(seen)
         fused = nn.Dense(self.features, name="fuse_3")(stages[3])
@@ -172,7 +176,9 @@ class NanoNetwork(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """The grid's positions and log σ at the full UV size, the last ones with what the decoder adds."""
         stacked = jnp.stack([jnp.concatenate([position, log_std[..., None]], -1) for position, log_std in steps])
-        large = spread(stacked.reshape(-1, *stacked.shape[2:]), self.side).reshape(len(steps), batch, self.side, self.side, 3)
+        large = spread(stacked.reshape(-1, *stacked.shape[2:]), self.side).reshape(
+            len(steps), batch, self.side, self.side, 3
+        )
         added = self.decoder(hidden, self.uv_texels(), self.side)
         change = jnp.concatenate([SHIFT * added[..., :2], added[..., 2:]], axis=-1)
         large = jnp.concatenate([large[:-1], (large[-1] + change)[None]])
