@@ -1,6 +1,6 @@
 """Write the network that a run of nano starts from: its first guess is the mean and the main modes of given samples.
 
-python experiments/bundled/start.py --config configs/nano.py --samples runs/captures/generic_0 --out runs/start.safetensors
+python experiments/bundled/start.py --config configs/nano.py --samples CAPTURES --out runs/start.safetensors
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -59,7 +60,7 @@ def _settings(path: Path) -> TrainingConfig:
     return as_training_config(module.get_config())
 
 
-def _grids(config: TrainingConfig, folder: Path, count: int):
+def _grids(config: TrainingConfig, folder: Path, count: int) -> Iterator[np.ndarray]:
     """Where the cells of the grid of refinement are, [B,u,u,2] in shares of the crop, batch by batch."""
     archive, side = open_archive(folder), config.model.image_size
     supervision = make_supervision(load_head(config.data.head), config.model.uv_size)

@@ -35,7 +35,8 @@ class NetworkConfig:
     """What the network is. The defaults are the paper's (section 4, 'Training strategy'); equal configs, equal weights.
 
     backbone: "mit_b0" … "mit_b5" (SegFormer) and "bisenet_v2", "bisenet_v2_wide" encode the image for the recurrent
-        UV-to-image flow; "nano" is a whole small network of that kind, see `network.nano`; "resnet101" ('Dense') and "prnet" regress the alignment directly (table 4, section 4.5).
+        UV-to-image flow; "nano" is a whole small network of that kind, see `network.nano`; "resnet101" ('Dense') and
+        "prnet" regress the alignment directly (table 4, section 4.5).
     image_size: D_img, px, side of the crop. uv_size: D_uv, cells along a side of the UV grid and of the image features.
     iterations: N_iter of the update block.
 

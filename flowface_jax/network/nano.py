@@ -134,7 +134,7 @@ class NanoNetwork(nn.Module):
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         fine, coarse, global_map = self.encoder(images)
-        batch, side = images.shape[0], self.side // FINER
+        batch = images.shape[0]
         code, modes = self.code(global_map)
         guess = self._mean(modes)
         hidden = self.uv_hidden() + self.of_code(code)[:, None, None]

@@ -128,9 +128,9 @@ def crops(
     """Crops first … first + count − 1 of an endless collection: the same seed and index give the same picture.
 
     size: px, 16 to 4096. margin: side of the crop to the longer side of the face's box, for crops that are cut and
-    turned later; None: the network's own crops, with the errors of a detector. Returns a batched `Picture`: images [count,size,size,3] and their truth. Compiled once per
-    count, size and supersampling (a minute or more on a CPU); usable inside jit. Raises InputError for other sizes, and
-    for real skins of another side than the assets'.
+    turned later; None: the network's own crops, with the errors of a detector. Returns a batched `Picture`: images
+    [count,size,size,3] and their truth. Compiled once per count, size, supersampling and margin (a minute or more on a
+    CPU); usable inside jit. Raises InputError for other sizes, and for real skins of another side than the assets'.
     """
     if not (isinstance(size, int) and SMALLEST <= size <= LARGEST):
         raise InputError(f"size: expected {SMALLEST} to {LARGEST} px, found {size}")
