@@ -49,11 +49,10 @@ from flowface_jax.evaluation.real_clips import (
     compare,
     frame_errors,
 )
-from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.track import ARRAYS, Track
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.source import load_head
-from flowface_jax.pipeline import ALIGNMENT_FILE, fit_alignment
+from flowface_jax.pipeline import ALIGNMENT_FILE, TRACK_CONFIG, fit_alignment
 from flowface_jax.reporting import Reporter, SilentReporter, TerminalReporter
 from flowface_jax.storage import read_json, write_bytes, write_json
 from flowface_jax.training.archive import open_archive
@@ -174,7 +173,7 @@ def _fit(
     refit: bool,
     reporter: Reporter | None,
 ) -> Fitted:
-    config = FitConfig(error_bars=False)
+    config = dataclasses.replace(TRACK_CONFIG, error_bars=False)
     tracks, seconds = {}, {}
     for kind, observed in (("network", alignment), ("mediapipe", reference)):
         if kind == "mediapipe" and not refit and (stored / ARRAYS).is_file():

@@ -32,10 +32,9 @@ from flowface_jax.errors import InputError
 from flowface_jax.evaluation.alignment_accuracy import box_side, on_surface
 from flowface_jax.evaluation.alignment_pictures import below, draw_captions, draw_contours, draw_points, std_colours
 from flowface_jax.evaluation.labelled_crops import turn_degrees
-from flowface_jax.fitting.config import FitConfig
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.source import load_head
-from flowface_jax.pipeline import fit_alignment
+from flowface_jax.pipeline import TRACK_CONFIG, fit_alignment
 from flowface_jax.storage import write_bytes, write_json
 from flowface_jax.synthesis.image.backgrounds import build_background
 from flowface_jax.synthesis.image.obstacles import sample_occluders
@@ -115,7 +114,7 @@ def ask(case: Case, predictor: Predictor, head: HeadModel, detector: Detector, f
     sigma = np.median(std[_face(head)]) / box_side(mean[_face(head)])
     says = f"followed, median σ {100 * sigma:.1f} % of the box"
     if fit:
-        track = fit_alignment(alignment, head, config=FitConfig(error_bars=False))
+        track = fit_alignment(alignment, head, config=dataclasses.replace(TRACK_CONFIG, error_bars=False))
         flags = [reason for flag in track.summary["flags"] for reason in flag["reasons"]]
         residual = track.summary["residual"]["median_percent_of_face_width"]
         says += f"; fit: {track.verdict}, residual {residual:.1f} %"

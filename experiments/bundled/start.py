@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.heads.source import load_head
@@ -22,9 +22,9 @@ from flowface_jax.network.weights.store import NETWORK
 from flowface_jax.training.archive import open_archive
 from flowface_jax.training.augmentation import augment
 from flowface_jax.training.config import TrainingConfig
-from flowface_jax.training.experiment import as_training_config
 from flowface_jax.training.samples import stack_samples
 from flowface_jax.training.supervision import make_supervision, targets_of
+from flowface_jax.training.sweeps.planning import load_config
 
 BATCH = 16
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2048, help="how many of them")
     parser.add_argument("--out", type=Path, required=True, help="weights file")
     options = parser.parse_args()
-    config = _settings(options.config)
+    config = load_config(str(options.config))
     maps = np.concatenate(list(_grids(config, options.samples, options.count)))
     variables = initial_variables(AlignmentNetwork(config.model), config.run.seed)
     mean, modes = principal(maps.reshape(len(maps), -1), MODES)
@@ -53,13 +53,6 @@ def principal(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return mean, modes[:count] * (lengths[:count, None] / np.sqrt(len(rows)))
 
 
-def _settings(path: Path) -> TrainingConfig:
-    specification = importlib.util.spec_from_file_location("config", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return as_training_config(module.get_config())
-
-
 def _grids(config: TrainingConfig, folder: Path, count: int) -> Iterator[np.ndarray]:
     """Where the cells of the grid of refinement are, [B,u,u,2] in shares of the crop, batch by batch."""
     archive, side = open_archive(folder), config.model.image_size
@@ -71,7 +64,7 @@ def _grids(config: TrainingConfig, folder: Path, count: int) -> Iterator[np.ndar
     for first in range(0, min(count, len(archive)) - BATCH + 1, BATCH):
         samples = stack_samples([archive[first + k] for k in range(BATCH)], np.arange(first, first + BATCH))
         dense = np.asarray(place(jax.random.key(0), samples)) / side
-        yield gathered(_filled(dense, known), config.model.uv_size // FINER)
+        yield np.asarray(gathered(jnp.asarray(_filled(dense, known), jnp.float32), config.model.uv_size // FINER))
 
 
 def _filled(maps: np.ndarray, known: np.ndarray) -> np.ndarray:

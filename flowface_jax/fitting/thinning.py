@@ -12,8 +12,6 @@ from flowface_jax.heads.model import HeadModel
 
 OTHERS_SHARE = 0.1
 """Of the points kept, at most this share are such as hardly count (λ below half of the largest: scalp, neck)."""
-
-
 NEIGHBOURS = 6
 """A point's spacing is its distance to the neighbour of this number: a vertex of a regular mesh has six."""
 

@@ -150,6 +150,11 @@ def _check_ranges(config: NetworkConfig) -> None:
                 f"network uv_size and image_size: nano takes multiples of 16 from 32 and multiples of 32 from 96, "
                 f"found {config.uv_size} and {config.image_size}"
             )
+        if config.image_size // 8 % 2 ** (config.correlation_levels - 1):
+            raise InputError(
+                f"network correlation_levels: nano halves {config.image_size // 8} cells a side once a level but for "
+                f"the first, found {config.correlation_levels}; take fewer"
+            )
         if config.depth or config.covariance:
             raise InputError("network depth, covariance: nano predicts neither; leave them out")
     if not config.is_recurrent:

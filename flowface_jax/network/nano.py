@@ -16,7 +16,7 @@ import numpy as np
 from flowface_jax.network.attention import attend
 from flowface_jax.network.convolution import Convolution
 from flowface_jax.network.correlation import correlation_pyramid, look_up
-from flowface_jax.network.resampling import average_pool, enlarge
+from flowface_jax.network.resampling import average_pool, enlarge, sample
 
 STEM = 4
 """px along a side of the patches that the image is cut into."""
@@ -106,7 +106,7 @@ class NanoNetwork(nn.Module):
 
     side: U, a multiple of 4. iterations: refinements; N is one more, for the first guess. features: of image and UV.
     hidden: channels of the state. textures: of what is learned of each texel. radius, levels: of the correlations.
-    Also returns the coarsest features, averaged: [B,features].
+    Also returns the coarsest features, averaged: [B,features]. Computes in float32.
     """
 
     side: int
@@ -162,7 +162,7 @@ class NanoNetwork(nn.Module):
         batch, side = position.shape[:2]
         places = position.reshape(batch, side * side, 2)
         windows = look_up(volumes, places * cells - 0.5, self.radius).reshape(batch, side, side, -1)
-        read = _read(fine, places * fine.shape[1] - 0.5).reshape(batch, side, side, -1)
+        read = jax.vmap(sample)(fine, places * fine.shape[1]).reshape(batch, side, side, -1)
         moved = position - self._mean()
         seen = jnp.concatenate([windows, read, moved / SHIFT, hidden], axis=-1)
         hidden = hidden + nn.relu(self.motion(seen))
@@ -255,11 +255,11 @@ def spread(maps: jax.Array, side: int) -> jax.Array:
     return jnp.einsum("rh,nhcd->nrcd", rows, wide, precision="highest")
 
 
-def gathered(maps: np.ndarray, side: int) -> np.ndarray:
+def gathered(maps: jax.Array, side: int) -> jax.Array:
     """Maps [...,U,U,D] on an even grid read bilinearly at the cells of a warped one of `side`: [...,side,side,D]."""
-    full = maps.shape[-2]
-    read = lambda density: _hat(grid_places(side, density) * full - 0.5, full)
-    return np.einsum("rh,cw,...hwd->...rcd", read(ROW_DENSITY), read(COLUMN_DENSITY), maps, optimize=True)
+    columns, rows = np.meshgrid(grid_places(side, COLUMN_DENSITY), grid_places(side, ROW_DENSITY))
+    places = maps.shape[-2] * np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    return sample(maps, jnp.asarray(places, jnp.float32)).reshape(*maps.shape[:-3], side, side, maps.shape[-1])
 
 
 def _interpolation(places: np.ndarray, side: int) -> np.ndarray:
@@ -272,12 +272,6 @@ def _interpolation(places: np.ndarray, side: int) -> np.ndarray:
     return weights
 
 
-def _hat(places: np.ndarray, count: int) -> np.ndarray:
-    """Weights [n,count] that read values at whole numbers bilinearly at `places` [n], clamped to the ends."""
-    places = np.clip(places, 0, count - 1)
-    return np.maximum(1.0 - np.abs(places[:, None] - np.arange(count)), 0.0)
-
-
 def _patches(images: jax.Array, size: int) -> jax.Array:
     """Images [B,H,W,D] as patches of size × size: [B,H/size,W/size,size·size·D]."""
     batch, height, width, depth = images.shape
@@ -285,19 +279,3 @@ def _patches(images: jax.Array, size: int) -> jax.Array:
     # Row by row: as one transposition of six axes it would take longer than the convolutions that follow.
     each = [rows[:, :, row].reshape(batch, height // size, width // size, size * depth) for row in range(size)]
     return jnp.concatenate(each, axis=-1)
-
-
-def _read(maps: jax.Array, places: jax.Array) -> jax.Array:
-    """Maps [B,h,h,D] read bilinearly at places [B,P,2] (x, y; whole numbers at cell centres), clamped: [B,P,D]."""
-    side, depth = maps.shape[1], maps.shape[-1]
-    places = jnp.clip(places, 0.0, side - 1.001)
-    first = jnp.floor(places)
-    share = places - first
-    first = first.astype(jnp.int32)
-    index = first[..., 1] * side + first[..., 0]
-    flat = maps.reshape(maps.shape[0], side * side, depth)
-    at = lambda offset: jnp.take_along_axis(flat, (index + offset)[..., None], axis=1, mode="promise_in_bounds")
-    across, down = share[..., :1], share[..., 1:]
-    upper = at(0) * (1 - across) + at(1) * across
-    lower = at(side) * (1 - across) + at(side + 1) * across
-    return upper * (1 - down) + lower * down

@@ -101,11 +101,11 @@ def test_what_is_linear_over_the_atlas_passes_both_ways_unchanged() -> None:
     centres = (np.arange(96) + 0.5) / 96
     columns, rows = np.meshgrid(centres, centres)
     maps = np.stack([2 * columns - rows, columns + 3 * rows], axis=-1)[None]
-    back = spread(jnp.asarray(gathered(maps, 24), jnp.float32), 96)
-    np.testing.assert_allclose(back, maps, atol=1e-5)
+    back = spread(gathered(jnp.asarray(maps, jnp.float32), 24), 96)
+    np.testing.assert_allclose(back, maps, atol=3e-5)
 
 
-@pytest.mark.parametrize("change", [{"uv_size": 40}, {"image_size": 64}, {"depth": True}])
+@pytest.mark.parametrize("change", [{"uv_size": 40}, {"image_size": 64}, {"correlation_levels": 4}, {"depth": True}])
 def test_sizes_and_outputs_that_it_does_not_have_are_refused(change) -> None:
     with pytest.raises(InputError, match="nano"):
         dataclasses.replace(SMALL, **change)

@@ -70,6 +70,15 @@ def test_without_jitter_the_face_fills_the_crop_but_for_the_margin(views):
     np.testing.assert_allclose(crop.face_box, np.concatenate([pixels.min(0), pixels.max(0)]), atol=0.05)
 
 
+def test_a_crop_may_have_a_wider_margin_round_the_same_centre(views):
+    view = _one(views, 2)
+    wide = jax.jit(crop_camera, static_argnames=("size", "margin"))
+    crop = wide(_seen(view), view.focal, view.principal_point, view.image_size, size=256, margin=1.8)
+    pixels = np.asarray(crop.project(_seen(view)))
+    assert abs(np.ptp(pixels, axis=0).max() * 1.8 - 256) < 0.05
+    np.testing.assert_allclose(0.5 * (pixels.min(0) + pixels.max(0)), 128, atol=0.05)
+
+
 def test_a_crop_is_the_photograph_turned_cut_out_and_enlarged(views):
     view = _one(views, 3)
     points = _seen(view)
