@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+from flowface_jax.network.alignment_network import FIRST_STD_SHARE
 from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.segformer import MIT_SIZES
 
@@ -105,6 +106,7 @@ class UpdateBlock(nn.Module):
         size = config.hidden_size
         planes = config.correlation_levels * (2 * config.correlation_radius + 1) ** 2
         self.uncertainty_form = config.uncertainty_form
+        self.first_log_std = float(np.log(config.uv_size / FIRST_STD_SHARE))
         self.encoder = MotionEncoder(planes, size, config.uncertainty_input)
         self.gru = SeparableGru(size, 2 * size)
         self.flow_head, self.uncertainty_head = Head(size, 2), Head(size, 1)
@@ -121,7 +123,7 @@ class UpdateBlock(nn.Module):
         seen = log_std if self.uncertainty_form == "log" else log_std.exp()
         motion = self.encoder(correlations, flow, seen)
         hidden = self.gru(hidden, torch.cat([context, motion], dim=1))
-        return hidden, self.flow_head(hidden), self.uncertainty_head(hidden)
+        return hidden, self.flow_head(hidden), self.uncertainty_head(hidden) + self.first_log_std
 
 
 class PositionalEncoding(nn.Module):

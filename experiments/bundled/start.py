@@ -1,6 +1,7 @@
-"""Write the network that a run of nano starts from: its first guess is the mean and the main modes of given samples.
+"""Write the network that a run of nano starts from: its first guess is the mean and the main modes of given samples,
+and it knows how the modes follow from where single cells are found.
 
-python experiments/bundled/start.py --config configs/nano.py --samples CAPTURES --out runs/start.safetensors
+python experiments/bundled/start.py --config configs/nano.py --samples CAPTURES MORE --out runs/start.safetensors
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from flowface_jax.heads.source import load_head
 from flowface_jax.network import AlignmentNetwork, initial_variables
-from flowface_jax.network.nano import FINER, MODES, gathered
+from flowface_jax.network.nano import FINER, MATCHED, MODES, SHIFT, gathered
 from flowface_jax.network.weights import save_weights
 from flowface_jax.network.weights.store import NETWORK
 from flowface_jax.training.archive import open_archive
@@ -27,22 +28,26 @@ from flowface_jax.training.supervision import make_supervision, targets_of
 from flowface_jax.training.sweeps.planning import load_config
 
 BATCH = 16
+RIDGE = 0.05
+"""Of the regression from matches to modes, as a share of the matches' variance: theirs are far from exact at first."""
 
 
 def main() -> None:
     """Read the samples, augmented as in training, and write the network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, required=True, help="settings of the run, a file of configs/")
-    parser.add_argument("--samples", type=Path, required=True, help="folder of samples")
-    parser.add_argument("--count", type=int, default=2048, help="how many of them")
+    parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders of samples")
+    parser.add_argument("--count", type=int, default=1024, help="how many of each")
     parser.add_argument("--out", type=Path, required=True, help="weights file")
     options = parser.parse_args()
     config = load_config(str(options.config))
-    maps = np.concatenate(list(_grids(config, options.samples, options.count)))
+    maps = np.concatenate([grid for folder in options.samples for grid in _grids(config, folder, options.count)])
     variables = initial_variables(AlignmentNetwork(config.model), config.run.seed)
     mean, modes = principal(maps.reshape(len(maps), -1), MODES)
     start = {"bias": (mean - 0.5).astype(np.float32), "kernel": modes.astype(np.float32)}
-    variables = {"params": {**variables["params"], "start": start}}
+    change = {"bias": np.zeros(MODES, np.float32), "kernel": modes_of_matches(maps, mean, modes).astype(np.float32)}
+    matches = {**variables["params"]["matches"], "change": change}
+    variables = {"params": {**variables["params"], "start": start, "matches": matches}}
     save_weights(options.out, NETWORK, variables, dataclasses.asdict(config.model), "the start of a run")
 
 
@@ -51,6 +56,18 @@ def principal(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     mean = rows.mean(0)
     _, lengths, modes = np.linalg.svd(rows - mean, full_matrices=False)
     return mean, modes[:count] * (lengths[:count, None] / np.sqrt(len(rows)))
+
+
+def modes_of_matches(maps: np.ndarray, mean: np.ndarray, modes: np.ndarray) -> np.ndarray:
+    """Weights [matches·2,count] from how far cells lie from their mean, in units of `SHIFT`, to the modes [count,D].
+
+    maps: [N,u,u,2]. mean: [D], D = u·u·2.
+    """
+    away = maps - mean.reshape(maps.shape[1:])
+    rows = away[:, ::MATCHED, ::MATCHED].reshape(len(maps), -1) / SHIFT
+    codes = away.reshape(len(maps), -1) @ np.linalg.pinv(modes)
+    ridge = RIDGE * len(maps) * np.mean(rows**2)
+    return np.linalg.solve(rows.T @ rows + ridge * np.eye(rows.shape[1]), rows.T @ codes)
 
 
 def _grids(config: TrainingConfig, folder: Path, count: int) -> Iterator[np.ndarray]:

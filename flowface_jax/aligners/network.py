@@ -22,8 +22,8 @@ from flowface_jax.aligners.assembly import (
 )
 from flowface_jax.aligners.cropping import Square, check_square, crop_image, face_square, to_image
 from flowface_jax.aligners.detection import Detector
-from flowface_jax.aligners.faces import boxes_of_points, check_rank
-from flowface_jax.aligners.following import FaceFollower
+from flowface_jax.aligners.faces import boxes_of_points, check_rank, overlap
+from flowface_jax.aligners.following import SAME_FACE, FaceFollower
 from flowface_jax.aligners.frames import Frame, FrameSource
 from flowface_jax.aligners.prediction import Prediction, Predictor
 from flowface_jax.aligners.reading import in_order, read_ahead, side_by_side
@@ -104,11 +104,14 @@ def align_network(
 
 @dataclass
 class _Item:
-    """One frame of one camera on its way; `detected`: the square comes from a detector in this very frame."""
+    """One frame of one camera on its way. box: [4] px, where its face was looked for first. `detected`: the square
+    comes from a detector in this very frame.
+    """
 
     camera: int
     frame: int
     image: np.ndarray
+    box: np.ndarray
     square: Square
     crop: Callable[[], np.ndarray]
     detected: bool
@@ -164,8 +167,19 @@ class _Job:
         if found is None or not self._queue(camera, number, image, found, detected=True):
             self._finish()
 
+    def _again(self, item: _Item, box: np.ndarray) -> bool:
+        """Predict a frame again round another box."""
+        return self._queue(item.camera, item.frame, item.image, box, item.detected, item.recentrings + 1, item.box)
+
     def _queue(
-        self, camera: int, number: int, image: np.ndarray, box: np.ndarray, detected: bool, recentrings: int = 0
+        self,
+        camera: int,
+        number: int,
+        image: np.ndarray,
+        box: np.ndarray,
+        detected: bool,
+        recentrings: int = 0,
+        first: np.ndarray | None = None,
     ) -> bool:
         """Let the frame wait for the next batch, its crop in the making; False where the box makes no crop."""
         try:
@@ -174,7 +188,8 @@ class _Job:
         except InputError:
             return False
         crop = self._cropping(image, square)
-        self._waiting.append(_Item(camera, number, image, square, crop, detected, recentrings))
+        first = box if first is None else first
+        self._waiting.append(_Item(camera, number, image, first, square, crop, detected, recentrings))
         return True
 
     def _cropping(self, image: np.ndarray, square: Square) -> Callable[[], np.ndarray]:
@@ -209,7 +224,7 @@ class _Job:
         sure = is_sure(mean, std, self._face_vertices, presence, size)
         mean, std = to_image(item.square, size, mean, std)
         box = boxes_of_points(mean[self._face_vertices]).astype(np.float64)
-        if not sure or not _is_face_box(box, item.image):
+        if not sure or not _is_face_box(box, item.image) or not _is_same_face(item.box, box):
             if item.detected:
                 self._finish()
             else:
@@ -217,8 +232,7 @@ class _Job:
             return
         self._followers[item.camera].learn(item.frame, box)
         if is_off(item.square, face_square(box)) and item.recentrings < MOST_RECENTRINGS:
-            again = (item.camera, item.frame, item.image, box, item.detected, item.recentrings + 1)
-            if self._queue(*again):
+            if self._again(item, box):
                 return
         self.seen[item.camera][item.frame] = mean, std
         self._finish()
@@ -256,6 +270,13 @@ def _is_face_box(box: np.ndarray, image: np.ndarray) -> bool:
         return False
     sides = box[2:] - box[:2]
     return sides.min() >= _NARROWEST * sides.max()
+
+
+def _is_same_face(looked_for: np.ndarray, found: np.ndarray) -> bool:
+    """Whether the network's box [4] px has something to do with where the face was looked for: its answers draw the
+    next crop, which could shrink or wander step by step.
+    """
+    return bool(overlap(looked_for[None], found[None])[0, 0] >= SAME_FACE)
 
 
 def _face_vertices(head: HeadModel) -> np.ndarray:

@@ -23,12 +23,17 @@ class Similarity:
         return self.scale * points @ self.rotation.T + self.translation
 
 
-def fit_similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity:
-    """Least-squares similarity (Umeyama), no reflection, taking source [...,3] onto corresponding target [...,3]."""
+def fit_similarity(
+    source: np.ndarray, target: np.ndarray, with_scale: bool = True, reflection: bool = False
+) -> Similarity:
+    """Least-squares similarity (Umeyama) that takes source [...,3] onto corresponding target [...,3].
+
+    reflection: permit one where it fits better; the rotation's determinant is then −1.
+    """
     x, y = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
     mean_x, mean_y = x.mean(0), y.mean(0)
     u, s, vt = np.linalg.svd((y - mean_y).T @ (x - mean_x))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    flip = np.diag([1.0, 1.0, 1.0 if reflection else np.sign(np.linalg.det(u @ vt))])
     rotation = u @ flip @ vt
     scale = float((s * np.diag(flip)).sum() / ((x - mean_x) ** 2).sum()) if with_scale else 1.0
     return Similarity(scale, rotation, mean_y - scale * rotation @ mean_x)

@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowface_jax.errors import InputError
 from flowface_jax.network.bisenet import PRESETS, BiSeNetV2
@@ -27,8 +28,8 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 """Of ImageNet's RGB in [0, 1], as the backbones were trained."""
 FIRST_STD_SHARE = 8.0
-"""Direct regressors answer log σ relative to this part of the crop's side, as large as their first errors: from a far
-smaller σ the first steps do nothing but raise it, and what the features lose by that does not come back."""
+"""Heads answer log σ relative to this part of the crop's side, as large as the first errors: from a far smaller σ the
+first steps do nothing but raise it, and what the features lose by that does not come back."""
 
 
 def normalise(images: jax.Array) -> jax.Array:
@@ -91,6 +92,7 @@ class UvFlow(nn.Module):
             config.uncertainty_form,
             config.channel_count - 3,
             self.dtype,
+            np.log(config.uv_size / FIRST_STD_SHARE),
         )
 
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
@@ -204,7 +206,7 @@ class AlignmentNetwork(nn.Module):
         side = raw.shape[-2]
         flow = (raw[..., :2] + 0.5) * side - cell_centres(side)
         shape, depth = _split(raw[..., 3:], self.config)
-        log_std = raw[..., 2] + jnp.log(side / FIRST_STD_SHARE)
+        log_std = raw[..., 2] + np.log(side / FIRST_STD_SHARE)
         depth = None if depth is None else depth * side
         return AlignmentMaps(flow, log_std, shape, depth, self._presence(raw[0].mean((1, 2))), 1.0)
 
@@ -213,7 +215,7 @@ class AlignmentNetwork(nn.Module):
         raw = raw.astype(jnp.float32)[None]
         side = self.config.image_size
         shape, depth = _split(raw[..., 3:], self.config)
-        log_std = raw[..., 2] + jnp.log(side / FIRST_STD_SHARE)
+        log_std = raw[..., 2] + np.log(side / FIRST_STD_SHARE)
         mean = (raw[..., :2] + 0.5) * side
         presence = self._presence(raw[0].mean(1))
         if depth is None:

@@ -26,6 +26,10 @@ FINER = 4
 """Sides of the full UV map and of the grid of refinement."""
 MODES = 64
 """Numbers that the first guess is made of."""
+MATCHED = 2
+"""Cells of the grid along each axis of which one is looked for in the whole image."""
+MATCH_STD = 0.2
+"""Share of the crop: how far from its mean a cell is looked for, until the features say where."""
 SHIFT = 0.1
 """Share of the crop by which a unit of an output moves a point."""
 FIRST_STD = 0.1
@@ -121,6 +125,7 @@ class NanoNetwork(nn.Module):
         side = self.side // FINER
         self.encoder = NanoEncoder(self.features)
         self.code = GlobalCode()
+        self.matches = SoftMatches()
         self.start = nn.Dense(side * side * 2)
         self.uv_features = Texture((side, side, self.features))
         self.uv_hidden = Texture((side, side, self.hidden))
@@ -136,7 +141,8 @@ class NanoNetwork(nn.Module):
         fine, coarse, global_map = self.encoder(images)
         batch = images.shape[0]
         code, modes = self.code(global_map)
-        guess = self._mean(modes)
+        mean = self._mean()[0]
+        guess = self._mean(modes + self.matches(self.uv_features(), mean, coarse))
         hidden = self.uv_hidden() + self.of_code(code)[:, None, None]
         hidden = hidden + self.attention(self.uv_hidden(), average_pool(coarse, 2))
         volumes = correlation_pyramid(self.uv_features()[None], coarse, self.levels)
@@ -194,6 +200,28 @@ class GlobalCode(nn.Module):
         cells = nn.gelu(nn.Dense(32, name="shrink")(images)).reshape(images.shape[0], -1)
         code = nn.gelu(nn.Dense(256, name="join")(cells))
         return code, nn.Dense(MODES, name="change")(code)
+
+
+class SoftMatches(nn.Module):
+    """Modes of the first guess [B,modes] from where in image features [B,h,h,D] cells of the UV grid [u,u,D] are found.
+
+    Every cell in `MATCHED` along a side looks over the whole image, starting from round its mean [u,u,2]; how far from
+    there its matches lie on average is what a linear layer reads. Unlike a layer over all of the features this knows
+    at once that a face that is elsewhere in the crop is the same face.
+    """
+
+    @nn.compact
+    def __call__(self, features: jax.Array, mean: jax.Array, images: jax.Array) -> jax.Array:
+        batch, side, _, depth = images.shape
+        centres = (jnp.arange(side) + 0.5) / side
+        cells = jnp.stack(jnp.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
+        mean = mean[::MATCHED, ::MATCHED].reshape(-1, 2)
+        keys = nn.Dense(depth, name="keys")(features[::MATCHED, ::MATCHED].reshape(-1, depth))
+        scores = jnp.einsum("kd,bcd->bkc", keys, images.reshape(batch, -1, depth)) / np.sqrt(depth)
+        away = ((mean[:, None] - cells) ** 2).sum(-1)
+        start = -away / (2 * MATCH_STD**2)
+        moved = jax.nn.softmax(scores + start, axis=-1) @ cells - jax.nn.softmax(start, axis=-1) @ cells
+        return nn.Dense(MODES, name="change")(moved.reshape(batch, -1) / SHIFT)
 
 
 class Texture(nn.Module):

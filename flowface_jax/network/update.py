@@ -121,7 +121,8 @@ class Head(nn.Module):
 class UpdateBlock(nn.Module):
     """One refinement (equation 4): hidden state, flow and log σ to better ones.
 
-    extra: numbers a cell that a third head predicts besides (depth, covariance); 0 leaves it out.
+    extra: numbers a cell that a third head predicts besides (depth, covariance); 0 leaves it out. first_log_std: what
+    the uncertainty head's numbers are added to, σ in cells.
     """
 
     hidden_size: int = 128
@@ -131,6 +132,7 @@ class UpdateBlock(nn.Module):
     uncertainty_form: Literal["log", "value"] = "log"
     extra: int = 0
     dtype: Any = jnp.float32
+    first_log_std: float = 0.0
 
     def setup(self) -> None:
         self.motion_encoder = MotionEncoder(self.motion_size, self.uncertainty_input, self.dtype)
@@ -160,5 +162,5 @@ class UpdateBlock(nn.Module):
         motion = self.motion_encoder(correlations, flow, seen)
         hidden = self.recurrent(hidden, motion, from_context)
         flow = flow + self.flow_head(hidden)
-        log_std = jnp.clip(self.uncertainty_head(hidden), -LOG_STD_LIMIT, LOG_STD_LIMIT)
+        log_std = jnp.clip(self.uncertainty_head(hidden) + self.first_log_std, -LOG_STD_LIMIT, LOG_STD_LIMIT)
         return hidden, flow, log_std, self.extra_head(hidden) if self.extra else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import re
 import zipfile
 import zlib
 
@@ -15,6 +17,7 @@ from flowface_jax.storage import npz_bytes
 from flowface_jax.training.samples import Sample
 
 JPEG_QUALITY = 95
+_HEADER = re.compile(rb"\{'descr': '([<|][fu][14])', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n")
 _FIELDS = ("about", "face_box", "foreground", "image", "known", "points")
 
 
@@ -41,8 +44,9 @@ def encode_sample(sample: Sample) -> bytes:
 def decode_sample(record: bytes) -> Sample:
     """The sample of a record. Raises InputError where the record is damaged or holds anything but plain arrays."""
     try:
-        with np.load(io.BytesIO(record), allow_pickle=False) as archive:
-            about, face_box, foreground, image, known, points = (archive[name] for name in _FIELDS)
+        with zipfile.ZipFile(io.BytesIO(record)) as archive:
+            members = (archive.read(f"{name}.npy") for name in _FIELDS)
+            about, face_box, foreground, image, known, points = (_plain_array(member) for member in members)
         header = json.loads(about.tobytes().decode("utf-8"))
         head, source, count = str(header["head"]), dict(header["source"]), int(header["vertices"])
         picture = cv2.imdecode(image, cv2.IMREAD_COLOR)
@@ -61,6 +65,18 @@ def decode_sample(record: bytes) -> Sample:
     if not sound or not (np.isfinite(points).all() and np.isfinite(face_box).all()):
         raise InputError("a record is no sample: its points are not finite numbers of the stated count")
     return Sample(np.ascontiguousarray(picture[..., ::-1]), points, known, mask, face_box, head, source)
+
+
+def _plain_array(member: bytes) -> np.ndarray:
+    """The array of an .npy as `encode_sample` makes it. Raises ValueError for anything else."""
+    # np.load compiles every header as Python source: slow, and Python 3.11's compiler fails now and then when several
+    # threads use it ("AST constructor recursion depth mismatch"), which would end a run after hours.
+    start = 10 + int.from_bytes(member[8:10], "little")
+    found = _HEADER.fullmatch(member[10:start])
+    if member[:8] != b"\x93NUMPY\x01\x00" or found is None:
+        raise ValueError("an array is no plain one")
+    shape = tuple(int(side) for side in found[2].decode().replace(",", " ").split())
+    return np.frombuffer(member, np.dtype(found[1].decode()), math.prod(shape), start).reshape(shape)
 
 
 def _compressed(suffix: str, pixels: np.ndarray, options: list[int]) -> np.ndarray:

@@ -190,6 +190,24 @@ def test_a_predicted_presence_decides(head):
         _align([film], head, Absent())
 
 
+def test_an_answer_that_shrinks_the_detected_face_away_is_none(head):
+    """A network that is sure of something small draws its crops smaller and smaller; the detector knows better."""
+
+    class Shrinking(DotsNetwork):
+        def start(self, crops):
+            answer = super().start(crops)
+
+            def shrunk():
+                prediction = answer()
+                centre = prediction.mean.mean(1, keepdims=True)
+                return prediction._replace(mean=centre + 0.5 * (prediction.mean - centre))
+
+            return shrunk
+
+    with pytest.raises(InputError, match=r"sure of the face in no frame of film\.mp4"):
+        _align([Film([[(60, 60, 60)]] * 3)], head, Shrinking())
+
+
 def test_an_answer_of_nan_is_no_face(head):
     class Broken(DotsNetwork):
         def start(self, crops):

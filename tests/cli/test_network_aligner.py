@@ -17,7 +17,7 @@ from flowface_jax.cli.main import main
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.store import save_head
 from flowface_jax.network import bundled
-from flowface_jax.network.alignment_network import AlignmentNetwork, initial_variables
+from flowface_jax.network.alignment_network import FIRST_STD_SHARE, AlignmentNetwork, initial_variables
 from flowface_jax.network.config import NetworkConfig
 from flowface_jax.network.weights.store import save_weights
 from tests.fitting.small import small_head
@@ -40,18 +40,21 @@ pytestmark = pytest.mark.usefixtures("quick_compilation_of_module")
 
 @pytest.fixture(scope="module")
 def variables():
-    """Fresh variables of the tiny network, its uncertainty head set to a sure answer."""
+    """Fresh variables of the tiny network, its heads set to a sure answer in the middle of the crop."""
     variables = initial_variables(AlignmentNetwork(TINY), 0)
-    output = variables["params"]["update"]["uncertainty_head"]["output"]
-    output["kernel"] = np.zeros_like(output["kernel"])
+    update = variables["params"]["update"]
+    for output in (update["flow_head"]["output"], update["uncertainty_head"]["output"]):
+        output["kernel"] = np.zeros_like(output["kernel"])
+    output["bias"] = np.full_like(output["bias"], -np.log(TINY.uv_size / FIRST_STD_SHARE))
     return variables
 
 
 @pytest.fixture(scope="module")
 def head_file(tmp_path_factory):
-    """A small head whose vertices are spread over the atlas as they are over its front."""
+    """A small head whose face fills the atlas as it does a crop."""
     head = small_head()
-    uv = 0.5 + 0.4 * head.template[:, :2] / np.abs(head.template[:, :2]).max(0)
+    front = head.template[:, :2]
+    uv = np.clip(0.5 + 0.42 * front / np.abs(front[head.regions["face"]]).max(0), 0.01, 0.99)
     path = tmp_path_factory.mktemp("head") / "small.npz"
     save_head(dataclasses.replace(head, uv=uv), path)
     return path

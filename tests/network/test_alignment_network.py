@@ -195,7 +195,7 @@ def test_images_of_a_batch_do_not_influence_each_other(tiny_encoder):
     assert float(jnp.abs(both.flow[:, 0] - both.flow[:, 1]).max()) > 1e-3
 
 
-def test_heads_at_zero_put_every_point_at_its_uv_place_with_one_cell_of_uncertainty(tiny_encoder):
+def test_heads_at_zero_put_every_point_at_its_uv_place_and_are_as_unsure_as_a_first_guess(tiny_encoder):
     params = dict(_variables()["params"])
     nothing = jax.tree.map(np.zeros_like, {name: params["update"][name] for name in ("flow_head", "uncertainty_head")})
     params["update"] = {**params["update"], **nothing}
@@ -203,7 +203,7 @@ def test_heads_at_zero_put_every_point_at_its_uv_place_with_one_cell_of_uncertai
     points = points_of(output, UV)
     expected = np.stack([UV[:, 0], 1 - UV[:, 1]], axis=1) * 64
     np.testing.assert_allclose(points.mean, np.broadcast_to(expected, points.mean.shape), atol=1e-4)
-    np.testing.assert_allclose(points.std, 64 / SIDE, rtol=1e-6)
+    np.testing.assert_allclose(points.std, 64 / 8, rtol=1e-6)
 
 
 def test_fewer_iterations_are_the_first_of_more():

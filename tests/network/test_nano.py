@@ -12,7 +12,16 @@ import pytest
 from flowface_jax.errors import InputError
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.network import AlignmentNetwork, NetworkConfig, initial_variables, parameter_count, points_of
-from flowface_jax.network.nano import COLUMN_DENSITY, ROW_DENSITY, gathered, grid_places, spread
+from flowface_jax.network.nano import (
+    COLUMN_DENSITY,
+    MODES,
+    ROW_DENSITY,
+    SHIFT,
+    SoftMatches,
+    gathered,
+    grid_places,
+    spread,
+)
 
 SMALL = NetworkConfig(
     backbone="nano",
@@ -53,6 +62,22 @@ def test_before_training_every_face_is_the_one_that_the_start_says(variables, im
     for iteration in range(3):
         np.testing.assert_allclose(output.mean[iteration, 0], expected, atol=1e-3)
         np.testing.assert_allclose(output.mean[iteration, 1], expected, atol=1e-3)
+
+
+def test_matches_follow_features_that_are_elsewhere() -> None:
+    """Features that answer to a key, moved by a cell, move where the key is found by a cell."""
+    side, depth = 12, 8
+    module, mean = SoftMatches(), jnp.full((2, 2, 2), 0.5)
+    keys = jnp.asarray(np.random.default_rng(2).standard_normal((2, 2, depth)), jnp.float32)
+    change = jnp.zeros((2, MODES)).at[0, 0].set(1.0).at[1, 1].set(1.0)
+    params = {
+        "keys": {"kernel": jnp.eye(depth), "bias": jnp.zeros(depth)},
+        "change": {"kernel": change, "bias": jnp.zeros(MODES)},
+    }
+    where = lambda row, column: jnp.zeros((1, side, side, depth)).at[0, row, column].set(100 * keys[0, 0])
+    first = module.apply({"params": params}, keys, mean, where(5, 6))[0]
+    moved = module.apply({"params": params}, keys, mean, where(7, 3))[0]
+    np.testing.assert_allclose((moved - first)[:2], [-3 / side / SHIFT, 2 / side / SHIFT], atol=1e-4)
 
 
 def test_every_parameter_is_reached_by_gradients_once_the_zero_heads_have_moved(variables, images) -> None:

@@ -31,11 +31,17 @@ def _module(name):
     return module
 
 
-QUICK = ("small_rendered", "mit_b1")
+QUICK = ("small_rendered", "mit_b1", "nano")
 """The others take long to trace."""
 ROWS = [
     pytest.param(name, row, marks=[] if (row or name) in QUICK else [pytest.mark.minutes], id=row or name)
-    for name, row in [("flowface_b5", ""), ("small_rendered", ""), *(("table4", row) for row in _module("table4").ROWS)]
+    for name, row in [
+        ("flowface_b5", ""),
+        ("small_rendered", ""),
+        ("nano", ""),
+        ("nano", "real"),
+        *(("table4", row) for row in _module("table4").ROWS),
+    ]
 ]
 
 
