@@ -13,6 +13,7 @@ from flowface_jax.training.config import TrainingConfig
 from flowface_jax.training.experiment import as_config_dict
 
 STAGES = ("synthetic", "real")
+CAPTURES = ("generic_0", "generic_1", "generic_2", "ict_0", "ict_1")
 
 
 def get_config(stage: str = "synthetic") -> ConfigDict:
@@ -54,23 +55,24 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
     config.augmentation.compression_probability = 0.2
     config.data.region_weights = ("lips=3", "eyelids=4", "brows=1.5")
     config.data.rendered_share = 0.0
-    config.data.records = ("runs/captures/generic_0",)
-    config.data.validation_records = ("runs/captures/validation",)
+    config.data.records = tuple(f"runs/captures/{name}" for name in CAPTURES)
+    config.data.validation_records = ("runs/captures/quick",)
     config.data.validation_crops = 256
     config.run.batch_size = 16
-    config.run.steps = 4800
+    config.run.steps = 3800
     config.run.average_decay = 0.998
     config.run.evaluate_every = 1000
     config.run.checkpoint_every = 500
     if stage == "real":
         config.model.iterations = 2
+        config.loss.opening_weight = 0.5
         config.optimiser.learning_rate = 3e-4
         config.optimiser.last_share = 0.02
         config.augmentation.rotation = 8.0
         config.augmentation.colour_probability = 0.6
         config.data.region_weights = ("lips=4", "eyelids=6", "brows=1.5")
-        config.data.records = ("runs/captures/generic_0", "runs/captures/ict_0", "runs/captures/real")
-        config.data.record_weights = ("3", "3", "2")
-        config.run.steps = 3000
+        config.data.records = tuple(f"runs/captures/{name}" for name in (*CAPTURES, "real"))
+        config.data.record_weights = ("3",) * len(CAPTURES) + ("5",)
+        config.run.steps = 2600
         config.run.initial = ("runs/nano/network.safetensors",)
     return config

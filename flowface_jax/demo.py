@@ -1,4 +1,5 @@
-"""The demonstration: a made-up performance with known truth, tracked as a rig and from one camera alone."""
+"""The demonstration: a made-up performance with known truth, tracked as a rig, from one camera alone, and from nothing
+but that camera's pictures by the bundled network."""
 
 from __future__ import annotations
 
@@ -13,13 +14,19 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 
+from flowface_jax.aligners.frames import Frame, SourceInfo
+from flowface_jax.aligners.network import align_network
+from flowface_jax.aligners.prediction import load_predictor
 from flowface_jax.alignment.alignment import Alignment
+from flowface_jax.cameras.model import Cameras
 from flowface_jax.evaluation.geometry import fit_similarity, surface_errors_mm
+from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.fit import fit
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel, vertices
-from flowface_jax.pipeline import ALIGNMENT_FILE, CAMERAS_FILE, Existing, prepare_folder
+from flowface_jax.network.bundled import FOR_PROCESSORS, bundled_file
+from flowface_jax.pipeline import ALIGNMENT_FILE, CAMERAS_FILE, TRACK_CONFIG, Existing, prepare_folder
 from flowface_jax.reporting import Bar, Reporter, SilentReporter
 from flowface_jax.storage import write_bytes, write_json
 from flowface_jax.synthesis.film import make_film_renderer
@@ -32,6 +39,7 @@ from flowface_jax.viewing.tiling import contact_sheet, tile_views
 from flowface_jax.viewing.video_writer import write_video
 from flowface_jax.viewing.visibility import visible_triangles
 
+TITLES = {"rig": "uncalibrated rig", "single": "first camera alone", "network": "its pictures, by network"}
 ERROR_LIMIT_MM = 3.0
 SHOWN_FRAMES = 4
 PICTURE_PX = 384
@@ -63,7 +71,8 @@ def run_demo(
     existing: Existing = "refuse",
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Make the performance, track it twice, compare with the truth, write pictures and results.json; returns results.
+    """Make the performance, track it three times, compare with the truth, write pictures and results.json; returns
+    results.
 
     Raises InputError where the output folder is in use.
     """
@@ -80,16 +89,25 @@ def run_demo(
         settings.dropout_share,
         _observed_vertices(head, settings.points),
     )
+    frames = range(0, performance.frame_count, settings.picture_every)
+    pictures = film(performance, head, settings.seed, frames, settings.picture_px, reporter)
+    observed = {
+        "rig": alignment,
+        "single": first_camera(alignment),
+        "network": _align_pictures(pictures, performance, head, settings, reporter),
+    }
     results: dict[str, Any] = {"settings": dataclasses.asdict(settings)}
     tracks = {}
-    for name, observations in (("rig", alignment), ("single", first_camera(alignment))):
-        tracks[name], seconds = _timed_fit(observations, head, name, reporter)
+    for name, observations in observed.items():
+        config = TRACK_CONFIG if name == "network" else None
+        tracks[name], seconds = _timed_fit(observations, head, name, reporter, config)
         observations.save(folder / name / ALIGNMENT_FILE)
         tracks[name].save(folder / name)
         tracks[name].cameras.save(folder / name / CAMERAS_FILE)
-        results[name] = {**compare(tracks[name], performance, head), "seconds": seconds}
+        seen = performance if name != "network" else _filmed(performance, frames, settings.picture_px)
+        results[name] = {**compare(tracks[name], seen, head), "seconds": seconds}
     write_json(folder / "results.json", results)
-    _draw(folder, tracks, performance, alignment, head, settings, reporter)
+    _draw(folder, tracks, pictures, performance, alignment, head, reporter)
     return results
 
 
@@ -102,6 +120,65 @@ def first_camera(alignment: Alignment) -> Alignment:
         valid=alignment.valid[:1],
         image_size=alignment.image_size[:1],
         camera_names=alignment.camera_names[:1],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pictures:
+    """The first camera's pictures as a video."""
+
+    pictures: Sequence[np.ndarray]
+    frame_rate: float
+
+    @property
+    def info(self) -> SourceInfo:
+        height, width = self.pictures[0].shape[:2]
+        return SourceInfo("film", (width, height), len(self.pictures), self.frame_rate, True)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, picture in enumerate(self.pictures):
+            yield Frame(number, number / self.frame_rate, picture)
+
+
+def _align_pictures(
+    pictures: dict[int, list[np.ndarray]],
+    performance: Performance,
+    head: HeadModel,
+    settings: DemoSettings,
+    reporter: Reporter,
+) -> Alignment:
+    """What the bundled network says of the first camera's pictures. Where the face is at first comes from the truth:
+    the detectors need packages that the demonstration does without.
+    """
+    filmed = _filmed(performance, range(0, performance.frame_count, settings.picture_every), settings.picture_px)
+    face = np.asarray(filmed.cameras.project(jnp.asarray(filmed.world[0])))[0][np.asarray(head.regions["face"])]
+    box = np.concatenate([face.min(0), face.max(0)])[None]
+    source = _Pictures([views[0] for views in pictures.values()], filmed.frame_rate)
+    name = FOR_PROCESSORS[0]
+    bar = reporter.bar("align", len(pictures), "frames")
+    try:
+        predictor = load_predictor(bundled_file(name), head, name=name)
+        return align_network(
+            [source], predictor, head, lambda _: (box, np.ones(1)), progress=lambda n, _: bar.advance_to(n)
+        )
+    finally:
+        bar.close()
+
+
+def _filmed(performance: Performance, frames: Sequence[int], side: int) -> Performance:
+    """The frames of a performance that were filmed, with the cameras of pictures of `side` px."""
+    cameras = _scaled(performance.cameras, side)
+    rate = performance.frame_rate / (frames[1] - frames[0] if len(frames) > 1 else 1)
+    return dataclasses.replace(performance, world=performance.world[list(frames)], cameras=cameras, frame_rate=rate)
+
+
+def _scaled(cameras: Cameras, side: int) -> Cameras:
+    scale = side / np.asarray(cameras.image_size)[:, 0]
+    return dataclasses.replace(
+        cameras,
+        focal=cameras.focal * scale,
+        principal_point=cameras.principal_point * scale[:, None],
+        image_size=jnp.full_like(cameras.image_size, side),
     )
 
 
@@ -140,7 +217,7 @@ def results_text(results: dict[str, Any]) -> str:
         f"{100 * s['outlier_share']:.0f} % outliers, {100 * s['dropout_share']:.0f} % of the images dropped",
         f"{'':<28}{'vertices':>12}{'90th pct':>12}{'neutral':>12}{'focal':>10}{'seconds':>10}",
     ]
-    for name, title in (("rig", "uncalibrated rig"), ("single", "first camera alone")):
+    for name, title in TITLES.items():
         r = results[name]
         lines.append(
             f"{title:<28}{r['vertex_median_mm']:>9.2f} mm{r['vertex_p90_mm']:>9.2f} mm"
@@ -154,11 +231,14 @@ def _observed_vertices(head: HeadModel, count: int) -> np.ndarray:
     return wanted[np.linspace(0, len(wanted) - 1, min(count, len(wanted))).round().astype(int)]
 
 
-def _timed_fit(alignment: Alignment, head: HeadModel, name: str, reporter: Reporter) -> tuple[Track, float]:
+def _timed_fit(
+    alignment: Alignment, head: HeadModel, name: str, reporter: Reporter, config: FitConfig | None
+) -> tuple[Track, float]:
     started = time.perf_counter()
     bar = reporter.bar(f"fit {name}", None, "steps")
     try:
-        track = fit(alignment, head, progress=lambda step, energy, _: bar.advance_to(step, f"energy {energy:.4g}"))
+        advance = lambda step, energy, _: bar.advance_to(step, f"energy {energy:.4g}")
+        track = fit(alignment, head, config=config, progress=advance)
     finally:
         bar.close()
     return track, time.perf_counter() - started
@@ -167,41 +247,39 @@ def _timed_fit(alignment: Alignment, head: HeadModel, name: str, reporter: Repor
 def _draw(
     folder: Path,
     tracks: dict[str, Track],
+    pictures: dict[int, list[np.ndarray]],
     performance: Performance,
     alignment: Alignment,
     head: HeadModel,
-    settings: DemoSettings,
     reporter: Reporter,
 ) -> None:
-    """demo.png (pictures, both fits, their errors) and overlay.mp4 (what was observed and what was fitted)."""
-    predicted = {name: world_vertices(track, head) for name, track in tracks.items()}
-    frames = range(0, performance.frame_count, settings.picture_every)
-    pictures = film(performance, head, settings.seed, frames, settings.picture_px, reporter)
+    """demo.png (pictures, the fits, their errors) and overlay.mp4 (what was observed and what was fitted)."""
+    frames = list(pictures)
+    predicted = {name: _by_frame(track, head, frames) for name, track in tracks.items()}
     shown = np.linspace(0, len(frames) - 1, SHOWN_FRAMES + 2).round().astype(int)[1:-1]
     sheet = _sheet([frames[k] for k in shown], pictures, predicted, performance, head)
     encoded = cv2.imencode(".png", sheet[..., ::-1])[1]
     write_bytes(folder / "demo.png", encoded.tobytes())
     bar = reporter.bar("overlay", len(frames), "frames")
-    drawn = (_overlay(pictures[f], alignment, head, predicted["rig"], tracks["rig"], f) for f in frames)
+    drawn = (_overlay(pictures[f], alignment, head, predicted["rig"][f], tracks["rig"], f) for f in frames)
     try:
-        rate = performance.frame_rate / settings.picture_every
+        rate = performance.frame_rate / (frames[1] - frames[0] if len(frames) > 1 else 1)
         write_video(folder / "overlay.mp4", _counted(drawn, bar), rate)
     finally:
         bar.close()
+
+
+def _by_frame(track: Track, head: HeadModel, frames: Sequence[int]) -> dict[int, np.ndarray]:
+    """Vertices [V,3] m of the filmed frames, of a track of all frames or of these alone."""
+    world = world_vertices(track, head)
+    return dict(zip(frames, world if len(world) == len(frames) else world[frames], strict=True))
 
 
 def film(
     performance: Performance, head: HeadModel, seed: int, frames: Sequence[int], side: int, reporter: Reporter
 ) -> dict[int, list[np.ndarray]]:
     """Pictures [side,side,3] RGB uint8 of the frames of a performance, one per camera."""
-    cameras = performance.cameras
-    scale = side / np.asarray(cameras.image_size)[:, 0]
-    cameras = dataclasses.replace(
-        cameras,
-        focal=cameras.focal * scale,
-        principal_point=cameras.principal_point * scale[:, None],
-        image_size=jnp.full_like(cameras.image_size, side),
-    )
+    cameras = _scaled(performance.cameras, side)
     bar = reporter.bar("render", len(frames), "frames")
     pictures = {}
     try:
@@ -239,16 +317,17 @@ def _counted(pictures: Iterator[np.ndarray], bar: Bar) -> Iterator[np.ndarray]:
 def _sheet(
     frames: Sequence[int],
     pictures: dict[int, list[np.ndarray]],
-    predicted: dict[str, np.ndarray],
+    predicted: dict[str, dict[int, np.ndarray]],
     performance: Performance,
     head: HeadModel,
 ) -> np.ndarray:
-    """The first camera's picture of each frame, and both fits coloured by their distance to the truth."""
+    """The first camera's picture of each frame, and the fits coloured by their distance to the truth."""
     face = np.asarray(head.regions["face"])
-    aligned = {
-        name: fit_similarity(world[:, face], performance.world[:, face]).apply(world)
-        for name, world in predicted.items()
-    }
+    aligned = {}
+    for name, worlds in predicted.items():
+        moved = np.stack(list(worlds.values()))
+        similarity = fit_similarity(moved[:, face], performance.world[list(worlds)][:, face])
+        aligned[name] = {f: similarity.apply(world) for f, world in worlds.items()}
     cells = []
     for f in frames:
         picture = cv2.resize(pictures[f][0], (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_CUBIC)
@@ -282,8 +361,8 @@ def _overlay(
     points = np.asarray(alignment.vertex_ids)[:, 0]
     face, triangles = np.asarray(head.regions["face"]), np.asarray(head.triangles)
     triangles = triangles[face[triangles].all(1)]
-    projected = np.asarray(track.cameras.project(jnp.asarray(world[frame])))
-    depth = np.asarray(track.cameras.to_camera(jnp.asarray(world[frame])))[..., 2]
+    projected = np.asarray(track.cameras.project(jnp.asarray(world)))
+    depth = np.asarray(track.cameras.to_camera(jnp.asarray(world)))[..., 2]
     for c, picture in enumerate(pictures):
         scale = OVERLAY_PX / int(alignment.image_size[c, 0])
         seen = bool(alignment.valid[c, frame])

@@ -23,8 +23,9 @@ class LossConfig:
     residual_limit: px, beyond which a residual counts as this long (0: no limit); a target far outside the crop would
     otherwise outweigh a batch. distance_weight: per px, of the distances of points and texels to their targets, beside
     the likelihood; they pull however unsure the network is, which small networks need to leave the mean face (the paper
-    has none). depth_weight: of the depth's negative log-likelihood. presence_weight: of the
-    cross-entropy of face or no face.
+    has none). opening_weight: per px, of how far the openings of lids and mouth are off on average, as though
+    every point were off as far: a point's own error says little about an opening of few px (the paper has none). depth_weight: of the depth's
+    negative log-likelihood. presence_weight: of the cross-entropy of face or no face.
     """
 
     decay: float = 0.8
@@ -32,6 +33,7 @@ class LossConfig:
     std_floor: float = 1e-3
     residual_limit: float = 0.0
     distance_weight: float = 0.0
+    opening_weight: float = 0.0
     depth_weight: float = 0.1
     presence_weight: float = 1.0
 
@@ -51,7 +53,8 @@ class Targets:
 
     mean: [B,P,2] px and weight: [P] or [B,P], the λ_i. dense: [B,U,U,2] px and dense_weight: [U,U] or [B,U,U], the
     λ_p; 0 where the atlas is empty. depth: [B,P] px (see `AlignedPoints`) or None. face: [B], 1 where the crop shows
-    the face and 0 where it does not (then its points do not count), or None: all do.
+    the face and 0 where it does not (then its points do not count), or None: all do. openings: [K,2] int32, pairs of
+    points across lids and mouth, or None.
     """
 
     mean: jax.Array
@@ -60,6 +63,7 @@ class Targets:
     dense_weight: jax.Array | None = None
     depth: jax.Array | None = None
     face: jax.Array | None = None
+    openings: jax.Array | None = None
 
 
 def alignment_loss(
@@ -73,8 +77,8 @@ def alignment_loss(
 
     uv: [P,2], atlas coordinates of the points. Computed in float32 whatever the network's precision; finite with finite
     gradients for σ from 1e-4 to 1e4 px. Terms: "vertex" and "dense" (L of the last iteration, weighted as in equations
-    5 and 6), "error_px" (weighted mean distance of the points, last iteration), "log_std" (weighted mean), and where
-    predicted "depth" and "presence".
+    5 and 6), "error_px" (weighted mean distance of the points, last iteration), "log_std" (weighted mean), where
+    weighed "opening_px" (mean error of the openings, last iteration), and where predicted "depth" and "presence".
     """
     config = config or LossConfig()
     points = points_of(output, uv, network.interpolated)
@@ -92,6 +96,11 @@ def alignment_loss(
         dense = _dense_term(output, targets, counted, config)
         terms["dense"] = dense[-1]
         per_iteration = per_iteration + config.dense_weight * dense
+    if config.opening_weight > 0 and targets.openings is not None and targets.openings.shape[0]:
+        opening = _opening_errors(residual, weight, targets.openings)
+        terms["opening_px"] = opening[-1]
+        # The other terms are sums over points: the mean opening counts as much as all of them.
+        per_iteration = per_iteration + config.opening_weight * weight.sum(1).mean() * opening
     if points.depth is not None and targets.depth is not None:
         away = _where_counted(points.depth[..., None], targets.depth[..., None], weight)
         depth = _summed(negative_log_likelihood(away, points.depth_log_std, config), weight)
@@ -154,6 +163,15 @@ def _point_loss(
     if config.distance_weight == 0:
         return loss
     return loss + config.distance_weight * jnp.sqrt((residual.astype(jnp.float32) ** 2).sum(-1) + 1e-6)
+
+
+def _opening_errors(residual: jax.Array, weight: jax.Array, openings: jax.Array) -> jax.Array:
+    """How far openings [K,2] are off, px, mean over openings whose ends both count, and crops: [N]."""
+    first, second = openings[:, 0], openings[:, 1]
+    away = residual[:, :, first] - residual[:, :, second]
+    both = (weight[:, first] > 0) & (weight[:, second] > 0)
+    length = jnp.sqrt((away.astype(jnp.float32) ** 2).sum(-1) + 1e-6)
+    return (length * both).sum((1, 2)) / jnp.maximum(both.sum(), 1)
 
 
 def _where_counted(found: jax.Array, truth: jax.Array, weight: jax.Array) -> jax.Array:

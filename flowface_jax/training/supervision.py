@@ -18,13 +18,24 @@ from flowface_jax.synthesis.truth import make_dense_grid
 from flowface_jax.training.batches import CropBatch
 
 
+# fmt: off
+OPENINGS = (
+    (13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318),
+    (159, 145), (158, 153), (160, 144), (157, 154), (161, 163),
+    (386, 374), (385, 380), (387, 373), (384, 381), (388, 390),
+)
+# fmt: on
+"""MediaPipe's points that face each other across the inner lips, the right and the left lids."""
+
+
 @pytree_dataclass
 class Supervision:
     """A head as the losses see it.
 
     uv: [V,2] atlas coordinates. weight: [V], λ_i. face: [V] bool, the face's vertices, on which errors are reported.
     dense_ids: [U·U,3] int32 and dense_barycentric: [U·U,3], the texels of the dense map as points of the head.
-    dense_weight: [U,U], λ_p; 0 outside the atlas.
+    dense_weight: [U,U], λ_p; 0 outside the atlas. openings: [K,2] int32, vertices across lids and mouth; K is 0 for a
+    head that MediaPipe's points are not known on.
     """
 
     uv: jax.Array
@@ -33,6 +44,7 @@ class Supervision:
     dense_ids: jax.Array
     dense_barycentric: jax.Array
     dense_weight: jax.Array
+    openings: jax.Array
 
 
 def make_supervision(head: HeadModel, side: int, region_weights: Mapping[str, float] | None = None) -> Supervision:
@@ -53,6 +65,7 @@ def make_supervision(head: HeadModel, side: int, region_weights: Mapping[str, fl
         dense_ids=jnp.asarray(ids, jnp.int32),
         dense_barycentric=jnp.asarray(barycentric, jnp.float32),
         dense_weight=jnp.asarray(np.asarray(grid.weight) * dense, jnp.float32),
+        openings=jnp.asarray(_openings(head), jnp.int32),
     )
 
 
@@ -72,7 +85,17 @@ def targets_of(batch: CropBatch, supervision: Supervision) -> Targets:
         dense_weight=supervision.dense_weight * known.reshape(count, side, side),
         depth=batch.depth,
         face=batch.face,
+        openings=supervision.openings,
     )
+
+
+def _openings(head: HeadModel) -> np.ndarray:
+    """The vertices nearest to `OPENINGS` on the head, [K,2]."""
+    if head.mediapipe.count == 0:
+        return np.zeros((0, 2), np.int32)
+    nearest = np.asarray(head.mediapipe.barycentric).argmax(1)
+    vertices = np.take_along_axis(np.asarray(head.mediapipe.vertex_ids), nearest[:, None], 1)[:, 0]
+    return vertices[np.asarray(OPENINGS)]
 
 
 def _factors(head: HeadModel, region_weights: Mapping[str, float]) -> np.ndarray:

@@ -238,3 +238,15 @@ def test_the_distance_pulls_as_hard_where_the_network_is_unsure():
 
         extra = jax.grad(loss)(points.mean, 2.0) - jax.grad(loss)(points.mean, 0.0)
         np.testing.assert_allclose(extra[0, 0, 0], [2 * 0.6, 2 * 0.8], rtol=1e-5)
+
+
+def test_openings_count_as_though_every_point_were_off_as_far_and_not_where_an_end_does_not_count():
+    # The lids' ends are off by 3 px towards each other, the pair that moves as one is right, the last has no truth.
+    points = AlignedPoints(jnp.asarray([[[[0, 1.0], [0, -2], [5, 0], [5, 0], [9, 9], [0, 0]]]]), jnp.zeros((1, 1, 6)))
+    weight = jnp.asarray([1.0, 2, 3, 4, 0, 5])
+    openings = jnp.asarray([[0, 1], [2, 3], [4, 5]])
+    targets = Targets(jnp.zeros((1, 6, 2)), weight, openings=openings)
+    plain, _ = alignment_loss(points, jnp.zeros((6, 2)), targets, NETWORK, LossConfig())
+    total, terms = alignment_loss(points, jnp.zeros((6, 2)), targets, NETWORK, LossConfig(opening_weight=0.5))
+    np.testing.assert_allclose(terms["opening_px"], 3 / 2, rtol=1e-3)
+    np.testing.assert_allclose(total - plain, 0.5 * 15 * 3 / 2, rtol=1e-3)
