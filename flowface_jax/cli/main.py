@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from flowface_jax.cli import convert, demo, doctor, download, fit, prepare, register, synth, texture, track
+from flowface_jax.cli import convert, demo, doctor, download, evaluate, fit, prepare, register, synth, texture, track
 from flowface_jax.compilation import keep_compilations
 from flowface_jax.errors import FlowfaceError
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "track": track,
     "fit": fit,
     "texture": texture,
+    "evaluate": evaluate,
     "synth": synth,
     "prepare": prepare,
     "register": register,

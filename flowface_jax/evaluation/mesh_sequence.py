@@ -70,6 +70,30 @@ class Projected:
     size: tuple[int, int]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class View:
+    """What one camera shows of a sequence. perspective: False where depth is no distance from a pinhole."""
+
+    projected: Projected
+    perspective: bool
+
+
+def seen_by(sequence: MeshSequence, camera: int) -> View:
+    """A sequence as a camera of the truth shows it; a sequence of one camera is shown by that, whichever it is.
+
+    Cameras of other kinds than pinholes count as without perspective where a depth is not positive. Raises InputError
+    where there is no such camera.
+    """
+    projected = sequence.projected(own_camera(sequence, camera))
+    pinhole = sequence.cameras is not None or bool((projected.depth[sequence.valid] > 0).all())
+    return View(projected, pinhole)
+
+
+def own_camera(sequence: MeshSequence, camera: int) -> int:
+    """Which of a sequence's cameras is camera N of the truth: a monocular track has one, whichever that was."""
+    return 0 if sequence.cameras is None or sequence.cameras.count == 1 else camera
+
+
 def sequence_of_track(track: Track, head: HeadModel, name: str = "") -> MeshSequence:
     """A track as a mesh sequence in world coordinates. Raises InputError if the head is not the track's."""
     vertices = np.stack([np.asarray(world, np.float32) for world in track.each_world_vertices(head)])

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.errors import InputError
-from flowface_jax.evaluation.mesh_sequence import MeshSequence, Projected
+from flowface_jax.evaluation.mesh_sequence import MeshSequence, Projected, seen_by
 from flowface_jax.evaluation.screen_flow import (
     Points,
     ScreenMesh,
@@ -140,19 +140,35 @@ def screen_space_motion_error(
 
 
 def sequence_motion_error(
-    prediction: MeshSequence, truth: MeshSequence, config: SsmeConfig | None = None, camera: int = 0
+    prediction: MeshSequence,
+    truth: MeshSequence,
+    config: SsmeConfig | None = None,
+    camera: int = 0,
+    regions: Mapping[str, np.ndarray] | None = None,
 ) -> SsmeResult:
-    """The screen space motion error of a sequence in one camera, over those of the paper's regions that the truth has.
+    """The screen space motion error of a sequence in one of the truth's cameras, over `regions` [V] bool of the truth's
+    vertices, else over those of the paper's that it has; with perspective as `seen_by` finds it in either.
 
     Raises InputError where a sequence has no such camera, the truth none of the regions, or as
     `screen_space_motion_error`.
     """
-    regions = {name: truth.regions[name] for name in REGIONS if name in truth.regions}
+    if regions is None:
+        regions = {name: truth.regions[name] for name in REGIONS if name in truth.regions}
     if not regions:
         raise InputError(f"{truth.name or 'the truth'}: expected masks of {', '.join(REGIONS)}, found none of them")
-    seen, true = prediction.projected(camera), truth.projected(camera)
+    seen, true = seen_by(prediction, camera), seen_by(truth, camera)
+    config = dataclasses.replace(
+        config or SsmeConfig(), prediction_perspective=seen.perspective, truth_perspective=true.perspective
+    )
     return screen_space_motion_error(
-        seen, prediction.triangles, prediction.valid, true, truth.triangles, truth.valid, regions, config
+        seen.projected,
+        prediction.triangles,
+        prediction.valid,
+        true.projected,
+        truth.triangles,
+        truth.valid,
+        regions,
+        config,
     )
 
 

@@ -23,9 +23,9 @@ class LossConfig:
     residual_limit: px, beyond which a residual counts as this long (0: no limit); a target far outside the crop would
     otherwise outweigh a batch. distance_weight: per px, of the distances of points and texels to their targets, beside
     the likelihood; they pull however unsure the network is, which small networks need to leave the mean face (the paper
-    has none). opening_weight: per px, of how far the openings of lids and mouth are off on average, as though
-    every point were off as far: a point's own error says little about an opening of few px (the paper has none). depth_weight: of the depth's
-    negative log-likelihood. presence_weight: of the cross-entropy of face or no face.
+    has none). opening_weight: per px, of how far the openings of lids and mouth are off on average, as though every
+    point were off as far: a point's own error says little about an opening of few px (the paper has none).
+    depth_weight: of the depth's negative log-likelihood. presence_weight: of the cross-entropy of face or no face.
     """
 
     decay: float = 0.8

@@ -17,7 +17,6 @@ from flowface_jax.synthesis.scene import Material
 from flowface_jax.synthesis.truth import make_dense_grid
 from flowface_jax.training.batches import CropBatch
 
-
 # fmt: off
 OPENINGS = (
     (13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318),

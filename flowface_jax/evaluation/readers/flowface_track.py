@@ -20,10 +20,14 @@ def recognises(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> MeshSequence:
     """The track's head in world coordinates. Raises MissingAssetError where it was made with another head than the
     built-in one and none is named.
+
+    A track of the built-in head is read with that whatever head is named: for others that are scored beside it.
     """
     track = Track.load(path)
-    made_with = track.summary.get("head", {}).get("name", GENERIC)
-    if options.head is None and made_with != GENERIC:
+    made_with = track.summary.get("head", {}).get("name")
+    if options.head is None and made_with not in (None, GENERIC):
         raise MissingAssetError(f"{path} was made with head '{made_with}'; name that head (--head)")
-    head = options.head if isinstance(options.head, HeadModel) else load_head(options.head or GENERIC)
-    return sequence_of_track(track, head)
+    if isinstance(options.head, HeadModel) and made_with in (None, options.head.name):
+        return sequence_of_track(track, options.head)
+    named = GENERIC if made_with == GENERIC else options.head or GENERIC
+    return sequence_of_track(track, named if isinstance(named, HeadModel) else load_head(named))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -80,6 +81,9 @@ def _kind_of(path: Path, kind: str) -> str:
         if kind not in READERS:
             raise InputError(f"expected a kind of auto, {', '.join(KINDS)}, found '{kind}'")
         return kind
+    if path.suffix == ".npz" and path.is_file() and not zipfile.is_zipfile(path):
+        # Said here, where nothing is known of what it should have been.
+        raise InputError(f"{path} is no .npz file, or is cut off (expected {_UNDERSTOOD}); make or fetch it again")
     for name, reader in READERS.items():
         if reader.recognises(path):
             return name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from flowface_jax.cameras.model import make_cameras
 from flowface_jax.errors import InputError, MissingAssetError
 from flowface_jax.evaluation.readers import open_sequence
 from flowface_jax.evaluation.readers.vertex_file import write
+from flowface_jax.heads.generic import generic_head
 from tests.evaluation.readers import replicas
 from tests.heads.flame_files import flame_arrays
 from tests.synthesis.domes import dome_head, head_rotation, track_of
@@ -61,6 +65,18 @@ def test_a_track_is_read_with_its_own_head(tmp_path):
     np.testing.assert_allclose(sequence.projected().pixels[1], expected, atol=1e-2)
     with pytest.raises((MissingAssetError, InputError), match="head"):
         open_sequence(tmp_path / "track")
+
+
+def test_a_track_of_the_built_in_head_is_read_beside_those_of_other_heads(tmp_path):
+    head = generic_head()
+    sizes = dict(identity=head.identity_size, offsets=(head.vertex_count, 3))
+    zeros = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
+    zeros["expression"] = np.zeros((1, head.expression_size), np.float32)
+    zeros["joint_rotations"] = np.zeros((1, head.joint_count, 3), np.float32)
+    record = json.dumps({"head": {"name": "generic"}})
+    dataclasses.replace(track_of([head_rotation(0)]), **zeros, record=record).save(tmp_path / "track")
+    for named in (None, dome_head()):
+        assert open_sequence(tmp_path / "track", head=named).vertices.shape[1] == head.vertex_count
 
 
 def _other_count(folder):

@@ -1,0 +1,1 @@
+"""What the programs table1.py to table7.py and synthetic_benchmark.py share."""
