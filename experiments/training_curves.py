@@ -34,7 +34,7 @@ def main() -> None:
         for name, right in RIGHT.items():
             sigma.plot(steps, [line[name] for line in lines], marker=".", label=f"{run.name}: {name}")
             sigma.axhline(right, color="grey", linewidth=0.7, linestyle=":")
-    error.set(title="NME, % of the face box", xlabel="step", yscale="log")
+    error.set(title="NME, % of the face box", xlabel="step")
     loss.set(title="negative log-likelihood", xlabel="step")
     sigma.set(title="points within 1 and 2 σ, %", xlabel="step", ylim=(0, 100))
     for axes in (error, loss, sigma):

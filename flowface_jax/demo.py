@@ -40,7 +40,8 @@ from flowface_jax.viewing.video_writer import write_video
 from flowface_jax.viewing.visibility import visible_triangles
 
 TITLES = {"rig": "uncalibrated rig", "single": "first camera alone", "network": "its pictures, by network"}
-ERROR_LIMIT_MM = 3.0
+ERROR_LIMITS_MM = {"rig": 3.0, "single": 3.0, "network": 15.0}
+"""From where on errors are red; pictures of one camera tell distances least."""
 SHOWN_FRAMES = 4
 PICTURE_PX = 384
 OVERLAY_PX = 640
@@ -334,12 +335,15 @@ def _sheet(
         cells.append(draw_overlay(picture, caption=f"frame {f}"))
         for name, world in aligned.items():
             error = 1e3 * np.linalg.norm(world[f] - performance.world[f], axis=1)
-            caption = f"{name}: {np.median(error[face]):.2f} mm"
-            cells.append(draw_overlay(_fitted(performance, head, world[f], error), caption=caption))
+            limit = ERROR_LIMITS_MM[name]
+            caption = f"{name}: {np.median(error[face]):.2f} mm, red from {limit:.0f}"
+            cells.append(draw_overlay(_fitted(performance, head, world[f], error, limit), caption=caption))
     return contact_sheet(cells, columns=2 * (1 + len(aligned)), cell_width=PICTURE_PX // 2 + 64)
 
 
-def _fitted(performance: Performance, head: HeadModel, world: np.ndarray, error_mm: np.ndarray) -> np.ndarray:
+def _fitted(
+    performance: Performance, head: HeadModel, world: np.ndarray, error_mm: np.ndarray, limit_mm: float
+) -> np.ndarray:
     """The head from the first camera, coloured by error."""
     cameras = performance.cameras
     scale = PICTURE_PX / int(cameras.image_size[0, 0])
@@ -349,7 +353,7 @@ def _fitted(performance: Performance, head: HeadModel, world: np.ndarray, error_
         float(cameras.focal[0]) * scale,
         np.asarray(cameras.principal_point[0]) * scale,
         (PICTURE_PX, PICTURE_PX),
-        alarm_colours(error_mm, ERROR_LIMIT_MM) / 255.0,
+        alarm_colours(error_mm, limit_mm) / 255.0,
     )
 
 
