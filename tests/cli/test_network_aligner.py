@@ -35,6 +35,9 @@ QUICK = [
     "--quiet",
 ]
 
+SURE = 0.5
+"""Cells of the map: σ of its answers."""
+
 pytestmark = pytest.mark.usefixtures("quick_compilation_of_module")
 
 
@@ -45,7 +48,7 @@ def variables():
     update = variables["params"]["update"]
     for output in (update["flow_head"]["output"], update["uncertainty_head"]["output"]):
         output["kernel"] = np.zeros_like(output["kernel"])
-    output["bias"] = np.full_like(output["bias"], -np.log(TINY.uv_size / FIRST_STD_SHARE))
+    output["bias"] = np.full_like(output["bias"], np.log(SURE) - np.log(TINY.uv_size / FIRST_STD_SHARE))
     return variables
 
 
