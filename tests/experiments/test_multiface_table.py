@@ -43,6 +43,7 @@ def data(tmp_path_factory):
     return root
 
 
+@pytest.mark.minutes
 def test_predictions_are_scored_and_missing_ones_are_lost(data, tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "BenchmarkConfig", lambda: CONFIG)
     (data / "nothing").mkdir(exist_ok=True)
@@ -61,6 +62,7 @@ def test_predictions_are_scored_and_missing_ones_are_lost(data, tmp_path, monkey
     assert not (tmp_path / "table2_sequence_published.json").exists()
 
 
+@pytest.mark.minutes
 def test_meshes_without_known_key_points_ask_for_them(data, monkeypatch):
     monkeypatch.setattr(tracking, "BenchmarkConfig", lambda: CONFIG)
     arguments = ["--predictions", f"exact={data / 'exact'}", "--selection", str(data / "selection.json")]
