@@ -9,7 +9,20 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from flowface_jax.cli import convert, demo, doctor, download, evaluate, fit, prepare, register, synth, texture, track
+from flowface_jax.cli import (
+    convert,
+    demo,
+    doctor,
+    download,
+    evaluate,
+    fit,
+    prepare,
+    register,
+    report,
+    synth,
+    texture,
+    track,
+)
 from flowface_jax.compilation import keep_compilations
 from flowface_jax.errors import FlowfaceError
 
@@ -18,6 +31,7 @@ COMMANDS = {
     "fit": fit,
     "texture": texture,
     "evaluate": evaluate,
+    "report": report,
     "synth": synth,
     "prepare": prepare,
     "register": register,
