@@ -63,6 +63,7 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
     config.run.average_decay = 0.998
     config.run.evaluate_every = 1000
     config.run.checkpoint_every = 500
+    config.run.initial = ("runs/start.safetensors",)
     if stage == "real":
         config.model.iterations = 2
         config.loss.opening_weight = 0.5

@@ -34,7 +34,7 @@ from flowface_jax.heads.model import HeadModel
 
 LEAST_PRESENCE = 0.5
 """A crop shows the face from this probability on, where the network predicts it."""
-LARGEST_STD = 0.06
+LARGEST_STD = 0.08
 """Elsewhere it shows the face while the median standard deviation of the face's vertices is at most this share of the
 face box: a network that sees its face is sure to 1 or 2 %, one that sees none answers with the spread of all faces."""
 LARGEST_SHIFT, LARGEST_SCALING = SHIFT_JITTER, SCALE_JITTER
