@@ -1,1 +1,7 @@
-"""What other programs read: nothing here yet."""
+"""What other programs read: one module per format, each registered as a target of `flowface export`."""
+
+from flowface_jax.exporting.export import export
+from flowface_jax.exporting.performance import Performance, open_performance
+from flowface_jax.exporting.targets import TARGETS, Target
+
+__all__ = ["TARGETS", "Performance", "Target", "export", "open_performance"]
