@@ -34,6 +34,8 @@ from flowface_jax.training.archive import ArchiveKind, open_writer
 from flowface_jax.training.samples import Sample, SampleConfig
 
 SHARD, BATCH = 256, 4
+FEWEST_IDENTITIES, FEWEST_EXPRESSIONS = 10, 30
+"""A checkout that lacks most of its shapes would teach one face with one expression."""
 
 
 def main() -> None:
@@ -51,6 +53,12 @@ def main() -> None:
     options = parser.parse_args()
     keep_compilations()
     rendered, target = load_head(options.head), generic_head()
+    if rendered.identity_size < FEWEST_IDENTITIES or rendered.expression_size < FEWEST_EXPRESSIONS:
+        parser.error(
+            f"--head {options.head}: expected at least {FEWEST_IDENTITIES} components of identity and "
+            f"{FEWEST_EXPRESSIONS} of expression to learn from, found {rendered.identity_size} and "
+            f"{rendered.expression_size}; name the whole model"
+        )
     shards = -(-options.crops // SHARD)
     chosen = ("head", "first", "seed", "side", "skins", "backgrounds", "texture_side")
     settings = {name: str(getattr(options, name)) for name in chosen} | {"margin": SampleConfig.margin}

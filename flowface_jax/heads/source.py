@@ -19,10 +19,11 @@ from flowface_jax.heads.store import read_head
 
 GENERIC = "generic"
 GNM_FILE = "gnm_head.npz"
+LIGHT_FILE = "ict_facekit_light.npz"
 UNDERSTOOD = (
     "'generic' (the built-in head), a downloaded head's name (gnm, ict-facekit), an .npz saved by flowface, "
     "a FLAME .pkl or .npz, GNM's gnm_head.npz or its folder, "
-    "ICT-FaceKit's light .npz or a folder with its FaceXModel"
+    "ICT-FaceKit's light .npz or a folder with it or its FaceXModel"
 )
 
 
@@ -56,6 +57,9 @@ def _reader(source: str | os.PathLike[str]) -> tuple[Callable[..., HeadModel], t
     if path.is_dir():
         if (path / GNM_FILE).is_file():
             return load_gnm, (path / GNM_FILE,)
+        # A checkout with only some of the shapes may lie beside the whole model in one file: that one is meant.
+        if (path / LIGHT_FILE).is_file():
+            return load_ict, (path / LIGHT_FILE,)
         if find_folder(path) is None:
             raise InputError(
                 f"{path} is a folder without {GNM_FILE} or ICT-FaceKit's FaceXModel; expected {UNDERSTOOD}"

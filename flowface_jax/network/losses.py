@@ -25,6 +25,8 @@ class LossConfig:
     the likelihood; they pull however unsure the network is, which small networks need to leave the mean face (the paper
     has none). opening_weight: per px, of how far the openings of lids and mouth are off on average, as though every
     point were off as far: a point's own error says little about an opening of few px (the paper has none).
+    opening_emphasis: how much more an opening counts that is not as at rest, relative to its difference from that in
+    radii of the face: shut lids and open mouths are rare, and a network that is unsure shrinks them towards the rest.
     depth_weight: of the depth's negative log-likelihood. presence_weight: of the cross-entropy of face or no face.
     """
 
@@ -34,6 +36,7 @@ class LossConfig:
     residual_limit: float = 0.0
     distance_weight: float = 0.0
     opening_weight: float = 0.0
+    opening_emphasis: float = 0.0
     depth_weight: float = 0.1
     presence_weight: float = 1.0
 
@@ -54,7 +57,8 @@ class Targets:
     mean: [B,P,2] px and weight: [P] or [B,P], the λ_i. dense: [B,U,U,2] px and dense_weight: [U,U] or [B,U,U], the
     λ_p; 0 where the atlas is empty. depth: [B,P] px (see `AlignedPoints`) or None. face: [B], 1 where the crop shows
     the face and 0 where it does not (then its points do not count), or None: all do. openings: [K,2] int32, pairs of
-    points across lids and mouth, or None.
+    points across lids and mouth, or None. openings_at_rest: [K], their lengths on the head at rest, in radii of the
+    points (`radius_of`).
     """
 
     mean: jax.Array
@@ -64,6 +68,16 @@ class Targets:
     depth: jax.Array | None = None
     face: jax.Array | None = None
     openings: jax.Array | None = None
+    openings_at_rest: jax.Array | None = None
+
+
+def radius_of(points: jax.Array, weight: jax.Array) -> jax.Array:
+    """Root mean square distance of points [...,P,2] from their mean, weighed by [P] or [...,P]: [...]."""
+    share = weight / jnp.maximum(weight.sum(-1, keepdims=True), 1e-12)
+    # What does not count may hold anything, also NaN.
+    points = jnp.where(share[..., None] > 0, points, 0.0)
+    centre = (points * share[..., None]).sum(-2, keepdims=True)
+    return jnp.sqrt((((points - centre) ** 2).sum(-1) * share).sum(-1))
 
 
 def alignment_loss(
@@ -97,7 +111,7 @@ def alignment_loss(
         terms["dense"] = dense[-1]
         per_iteration = per_iteration + config.dense_weight * dense
     if config.opening_weight > 0 and targets.openings is not None and targets.openings.shape[0]:
-        opening = _opening_errors(residual, weight, targets.openings)
+        opening = _opening_errors(residual, weight, targets, config)
         terms["opening_px"] = opening[-1]
         # The other terms are sums over points: the mean opening counts as much as all of them.
         per_iteration = per_iteration + config.opening_weight * weight.sum(1).mean() * opening
@@ -165,13 +179,18 @@ def _point_loss(
     return loss + config.distance_weight * jnp.sqrt((residual.astype(jnp.float32) ** 2).sum(-1) + 1e-6)
 
 
-def _opening_errors(residual: jax.Array, weight: jax.Array, openings: jax.Array) -> jax.Array:
-    """How far openings [K,2] are off, px, mean over openings whose ends both count, and crops: [N]."""
-    first, second = openings[:, 0], openings[:, 1]
+def _opening_errors(residual: jax.Array, weight: jax.Array, targets: Targets, config: LossConfig) -> jax.Array:
+    """How far openings are off, px, mean over those whose ends both count, and crops: [N]."""
+    first, second = targets.openings[:, 0], targets.openings[:, 1]
     away = residual[:, :, first] - residual[:, :, second]
-    both = (weight[:, first] > 0) & (weight[:, second] > 0)
+    counted = ((weight[:, first] > 0) & (weight[:, second] > 0)).astype(jnp.float32)
     length = jnp.sqrt((away.astype(jnp.float32) ** 2).sum(-1) + 1e-6)
-    return (length * both).sum((1, 2)) / jnp.maximum(both.sum(), 1)
+    emphasis = jnp.ones_like(counted)
+    if config.opening_emphasis > 0 and targets.openings_at_rest is not None:
+        across = jnp.where(counted[..., None] > 0, targets.mean[:, first] - targets.mean[:, second], 0.0)
+        opened = jnp.linalg.norm(across, axis=-1) / jnp.maximum(radius_of(targets.mean, weight), 1e-6)[:, None]
+        emphasis = 1.0 + config.opening_emphasis * jnp.abs(opened - targets.openings_at_rest)
+    return (length * counted * emphasis).sum((1, 2)) / jnp.maximum(counted.sum(), 1)
 
 
 def _where_counted(found: jax.Array, truth: jax.Array, weight: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from flowface_jax.errors import InputError
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.network.losses import Targets
+from flowface_jax.network.losses import Targets, radius_of
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.materials.surfaces import triangle_materials
 from flowface_jax.synthesis.scene import Material
@@ -34,7 +34,8 @@ class Supervision:
     uv: [V,2] atlas coordinates. weight: [V], λ_i. face: [V] bool, the face's vertices, on which errors are reported.
     dense_ids: [U·U,3] int32 and dense_barycentric: [U·U,3], the texels of the dense map as points of the head.
     dense_weight: [U,U], λ_p; 0 outside the atlas. openings: [K,2] int32, vertices across lids and mouth; K is 0 for a
-    head that MediaPipe's points are not known on.
+    head that MediaPipe's points are not known on. openings_at_rest: [K], their lengths on the mean head seen from the
+    front, in radii of its points.
     """
 
     uv: jax.Array
@@ -44,6 +45,7 @@ class Supervision:
     dense_barycentric: jax.Array
     dense_weight: jax.Array
     openings: jax.Array
+    openings_at_rest: jax.Array
 
 
 def make_supervision(head: HeadModel, side: int, region_weights: Mapping[str, float] | None = None) -> Supervision:
@@ -57,14 +59,18 @@ def make_supervision(head: HeadModel, side: int, region_weights: Mapping[str, fl
     ids, barycentric = np.asarray(grid.points.vertex_ids), np.asarray(grid.points.barycentric)
     factor = _factors(head, region_weights or {})
     dense = (factor[ids] * barycentric).sum(1).reshape(side, side)
+    weight = jnp.asarray(np.asarray(head.vertex_weights) * factor, jnp.float32)
+    openings, from_the_front = _openings(head), jnp.asarray(head.template)[:, :2]
+    at_rest = jnp.linalg.norm(from_the_front[openings[:, 0]] - from_the_front[openings[:, 1]], axis=1)
     return Supervision(
         uv=jnp.asarray(head.uv, jnp.float32),
-        weight=jnp.asarray(np.asarray(head.vertex_weights) * factor, jnp.float32),
+        weight=weight,
         face=jnp.asarray(head.regions["face"]),
         dense_ids=jnp.asarray(ids, jnp.int32),
         dense_barycentric=jnp.asarray(barycentric, jnp.float32),
         dense_weight=jnp.asarray(np.asarray(grid.weight) * dense, jnp.float32),
-        openings=jnp.asarray(_openings(head), jnp.int32),
+        openings=jnp.asarray(openings, jnp.int32),
+        openings_at_rest=at_rest / radius_of(from_the_front, weight),
     )
 
 
@@ -85,6 +91,7 @@ def targets_of(batch: CropBatch, supervision: Supervision) -> Targets:
         depth=batch.depth,
         face=batch.face,
         openings=supervision.openings,
+        openings_at_rest=supervision.openings_at_rest,
     )
 
 

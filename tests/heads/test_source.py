@@ -55,6 +55,14 @@ def test_ict_folder():
     assert load_head(ict_folder(), bind_to_atlas=False).name == "ict_facekit_light"
 
 
+def test_the_whole_ict_model_beside_a_checkout_of_a_few_shapes_is_the_one_that_is_read(tmp_path):
+    (tmp_path / "FaceXModel").mkdir()
+    (tmp_path / "FaceXModel" / "generic_neutral_mesh.obj").write_text("v 0 0 0\n")
+    arrays = made_up_arrays()
+    np.savez(tmp_path / "ict_facekit_light.npz", **arrays)
+    assert load_head(tmp_path, bind_to_atlas=False).expression_size == len(arrays["expression_names"])
+
+
 def test_own_file(tmp_path, flame):
     head = load_head(flame_files.write_flame(tmp_path / "flame.pkl", flame, "2023"), **SIZES)
     save_head(head, tmp_path / "own.npz")

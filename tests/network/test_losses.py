@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from flowface_jax.errors import InputError
 from flowface_jax.network.config import NetworkConfig
-from flowface_jax.network.losses import LossConfig, Targets, alignment_loss, negative_log_likelihood
+from flowface_jax.network.losses import LossConfig, Targets, alignment_loss, negative_log_likelihood, radius_of
 from flowface_jax.network.outputs import AlignedPoints, AlignmentMaps, points_of
 from flowface_jax.settings import settings_from
 from tests.network.compiling import quick_jit
@@ -250,3 +250,18 @@ def test_openings_count_as_though_every_point_were_off_as_far_and_not_where_an_e
     total, terms = alignment_loss(points, jnp.zeros((6, 2)), targets, NETWORK, LossConfig(opening_weight=0.5))
     np.testing.assert_allclose(terms["opening_px"], 3 / 2, rtol=1e-3)
     np.testing.assert_allclose(total - plain, 0.5 * 15 * 3 / 2, rtol=1e-3)
+
+
+def test_openings_that_are_not_as_at_rest_count_more_by_how_far_they_are_from_it():
+    # Two pairs on a circle of radius 5: one as long as at rest, one 2 radii where it rests at 1.5; both off by 1 px.
+    truth = jnp.asarray([[[5.0, 0], [5, 4], [0, -5], [0, 5], [-5, -2], [-5, 2]]])
+    weight = jnp.ones(6)
+    radius = float(radius_of(truth, weight)[0])
+    openings, at_rest = jnp.asarray([[0, 1], [2, 3]]), jnp.asarray([4.0 / radius, 10.0 / radius - 0.5])
+    targets = Targets(truth, weight, openings=openings, openings_at_rest=at_rest)
+    moved = truth.at[0, jnp.asarray([0, 2]), 0].add(1.0)
+    points = AlignedPoints(moved[None], jnp.zeros((1, 1, 6)))
+    for emphasis, expected in ((0.0, 1.0), (4.0, (1.0 + 3.0) / 2)):
+        config = LossConfig(opening_weight=1.0, opening_emphasis=emphasis)
+        _, terms = alignment_loss(points, jnp.zeros((6, 2)), targets, NETWORK, config)
+        np.testing.assert_allclose(terms["opening_px"], expected, rtol=1e-3)

@@ -20,6 +20,13 @@ def test_openings_are_pairs_of_vertices_across_closed_lips_and_open_lids():
     assert (lids > 4e-3).all() and (lids < 12e-3).all()
 
 
+def test_openings_at_rest_are_those_of_the_mean_head_in_radii_of_its_points():
+    head = generic_head()
+    at_rest = np.asarray(make_supervision(head, 8).openings_at_rest)
+    np.testing.assert_allclose(at_rest[:7], 0, atol=0.02)
+    assert (at_rest[7:] > 0.05).all() and (at_rest[7:] < 0.4).all()
+
+
 def test_a_head_without_mediapipe_points_has_no_openings():
     head = generic_head()
     bare = dataclasses.replace(head, mediapipe=restrict(head, np.arange(2)).mediapipe)
