@@ -2,9 +2,11 @@
 
     python experiments/train.py --config=configs/nano.py --out=runs/nano
     python experiments/train.py --config=configs/nano.py:real --out=runs/nano_real
+    python experiments/train.py --config=configs/nano.py:more --out=runs/nano_more
 
-The second is the last third, from the weights of the first: a quarter of every batch is real frames, one more
-refinement, lids and lips weighted more, down to a small learning rate. experiments/bundled/README.md has all commands.
+The second is from the weights of the first: a quarter of every batch is real frames, one more refinement, lids and lips
+weighted more, down to a small learning rate. The third is as the second, from its weights, on more captures, with the
+openings of lids and mouth weighted more still. experiments/bundled/README.md has all commands.
 """
 
 from ml_collections import ConfigDict
@@ -12,8 +14,9 @@ from ml_collections import ConfigDict
 from flowface_jax.training.config import TrainingConfig
 from flowface_jax.training.experiment import as_config_dict
 
-STAGES = ("synthetic", "real")
-CAPTURES = ("generic_0", "generic_1", "generic_2", "ict_0", "ict_1")
+STAGES = ("synthetic", "real", "more")
+CAPTURES = ("generic_0", "generic_1", "generic_2", "ict_0", "ict_2")
+MORE_CAPTURES = ("generic_3", "generic_4")
 
 
 def get_config(stage: str = "synthetic") -> ConfigDict:
@@ -64,7 +67,7 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
     config.run.evaluate_every = 1000
     config.run.checkpoint_every = 500
     config.run.initial = ("runs/start.safetensors",)
-    if stage == "real":
+    if stage in ("real", "more"):
         config.model.iterations = 2
         config.loss.opening_weight = 0.5
         config.optimiser.learning_rate = 3e-4
@@ -76,4 +79,11 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
         config.data.record_weights = ("3",) * len(CAPTURES) + ("5",)
         config.run.steps = 2600
         config.run.initial = ("runs/nano/network.safetensors",)
+    if stage == "more":
+        config.loss.opening_weight = 1.0
+        config.loss.opening_emphasis = 10.0
+        config.data.records = tuple(f"runs/captures/{name}" for name in (*CAPTURES, *MORE_CAPTURES, "real"))
+        config.data.record_weights = ("3", "3", "3", "4", "4", "3", "3", "8")
+        config.run.steps = 3000
+        config.run.initial = ("runs/nano_real/network.safetensors",)
     return config

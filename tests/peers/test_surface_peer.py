@@ -31,7 +31,7 @@ def test_trimesh_finds_the_same_distances():
 
 
 def test_open3d_finds_the_same_distances():
-    open3d = pytest.importorskip("open3d", reason="Open3D is not installed: pip install flowface-jax[peers]")
+    open3d = pytest.importorskip("open3d", exc_type=ImportError, reason="Open3D is not installed")
     vertices, triangles, *_ = head()
     points = _points()
     scene = open3d.t.geometry.RaycastingScene()
