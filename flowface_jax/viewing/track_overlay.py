@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.aligners.frames import FrameSource
+from flowface_jax.aligners.reading import read_ahead
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cameras.model import Cameras
 from flowface_jax.fitting.track import Track
@@ -23,6 +24,8 @@ WIREFRAME_TRIANGLES = 9000
 """A finer mesh is drawn fainter: its lines would hide the face."""
 OPACITY = 0.3
 FALLBACK_RATE = 25.0
+AHEAD = 3
+"""Frames that are decoded, and drawn, before they are asked for."""
 
 
 def write_overlay(
@@ -36,11 +39,13 @@ def write_overlay(
 ) -> int:
     """Write overlay.mp4 with the views side by side and return the number of frames.
 
-    undistort: per camera, from a frame as recorded to one of the ideal pinhole. Memory does not grow with the video.
+    undistort: per camera, from a frame as recorded to one of the ideal pinhole. Memory does not grow with the video:
+    decoding, drawing and encoding go on at the same time, a few frames apart.
     """
-    frames = overlay_frames(track, head, alignment, sources, undistort, progress)
     rate = sources[0].info.frame_rate
-    return write_video(path, frames, rate if np.isfinite(rate) and rate > 0 else FALLBACK_RATE)
+    drawn = overlay_frames(track, head, alignment, sources, undistort, progress)
+    with read_ahead(drawn, AHEAD) as frames:
+        return write_video(path, frames, rate if np.isfinite(rate) and rate > 0 else FALLBACK_RATE)
 
 
 def overlay_frames(
@@ -88,12 +93,12 @@ def _pictures(
     source: FrameSource, straighten: Callable[[np.ndarray], np.ndarray] | None, count: int
 ) -> Iterator[np.ndarray]:
     """`count` pictures of one camera, undistorted; black ones where it ends early."""
-    frames = iter(source)
     width, height = source.info.size
-    for _ in range(count):
-        frame = next(frames, None)
-        image = np.zeros((height, width, 3), np.uint8) if frame is None else frame.image
-        yield image if straighten is None else straighten(image)
+    with read_ahead(source, AHEAD) as frames:
+        for _ in range(count):
+            frame = next(frames, None)
+            image = np.zeros((height, width, 3), np.uint8) if frame is None else frame.image
+            yield image if straighten is None else straighten(image)
 
 
 @jax.jit
