@@ -2,6 +2,7 @@
 
 from flowface_jax.exporting.export import export
 from flowface_jax.exporting.performance import Performance, open_performance
-from flowface_jax.exporting.targets import TARGETS, Target
+from flowface_jax.exporting.target import Target
+from flowface_jax.exporting.targets import TARGETS
 
 __all__ = ["TARGETS", "Performance", "Target", "export", "open_performance"]

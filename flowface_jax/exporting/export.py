@@ -11,7 +11,8 @@ from typing import Any
 
 from flowface_jax.errors import InputError
 from flowface_jax.exporting.performance import Performance
-from flowface_jax.exporting.targets import TARGETS, Target
+from flowface_jax.exporting.target import Target
+from flowface_jax.exporting.targets import TARGETS
 from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.settings import check_settings, settings_from
 

@@ -1,41 +1,15 @@
-"""The targets of `flowface export`: what each writes, with which settings."""
+"""The targets of `flowface export`: every format module ends with its own; this is the one list of them."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from flowface_jax.exporting import gltf, mesh_sequences, usd
+from flowface_jax.exporting.target import Target
 
-from flowface_jax.exporting.performance import Performance
-from flowface_jax.reporting import Reporter
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """One format. name: on the command line. summary: one line of help. settings: the frozen dataclass of its settings.
-    write: writes a performance to a path that does not exist yet, with settings, telling a reporter. suffix: of the one
-    file that it writes, such as ".glb"; "" where it writes a folder.
-
-    `write` raises InputError where the performance lacks what the format needs.
-    """
-
-    name: str
-    summary: str
-    settings: type
-    write: Callable[[Performance, Path, Any, Reporter], None]
-    suffix: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class NoSettings:
-    """Of formats that leave nothing to choose."""
-
-
-def _targets() -> dict[str, Target]:
-    # Every format module ends with its TARGET (or TARGETS); this is the one list of them.
-    found: tuple[Target, ...] = ()
-    return {target.name: target for target in found}
-
-
-TARGETS = _targets()
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        gltf.TARGET,
+        *mesh_sequences.TARGETS,
+        usd.TARGET,
+    )
+}
