@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-long peers lint format clean
+.PHONY: demo test test-long peers docs lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/flowface demo --out output/demo --overwrite
@@ -17,6 +17,10 @@ test-long: $(VENV)/.installed-dev
 
 peers: $(VENV)/.installed-peers
 	$(BIN)/python -m pytest -o addopts="-q --import-mode=importlib" tests/peers
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "output/site/index.html"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -45,3 +49,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-peers: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[dev,mediapipe,peers]'
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[docs]'
+	@touch $@ $(VENV)/.installed

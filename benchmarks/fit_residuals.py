@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from flowface_jax.fitting.energy import EnergyWeights, head_vertices, observed_points
+from flowface_jax.fitting.energy import EnergyWeights, accelerations, head_vertices, observed_points
 from flowface_jax.fitting.parameters import Chart, Parameters, Variables, assemble
 from flowface_jax.fitting.problem import FLAME_VERTICES, FitProblem
 
@@ -24,8 +24,7 @@ def residuals(
     result["expression"] = jnp.sqrt(2.0 * weights.prior) * spread
     if len(world) >= 3:
         sampled = world[..., problem.barycentric.size :]
-        acceleration = sampled[:-2] - 2.0 * sampled[1:-1] + sampled[2:]
-        counted = jnp.where(problem.temporal_centre[1:-1, None, None], acceleration, 0.0)
+        counted = accelerations(problem, sampled)
         result["temporal"] = jnp.sqrt(2.0 * weights.temporal * problem.temporal_scale) * counted
     if "offsets" in variables:
         result["offset"] = jnp.sqrt(2.0 * weights.offset * problem.row_share)[:, None] * parameters.offsets

@@ -67,7 +67,7 @@ class FaceFit(nn.Module):
             inverse_std=problem.inverse_std,
             point_weight=problem.point_weight,
             real_frame=problem.real_frame,
-            temporal_centre=problem.temporal_centre,
+            temporal_stencil=problem.temporal_stencil,
             temporal_scale=problem.temporal_scale,
             principal_point=problem.principal_point,
             neutral_residual=problem.neutral_residual,
@@ -227,8 +227,8 @@ class FaceFit(nn.Module):
         if len(world) < 3:
             return world.new_zeros(())
         sampled = world[..., self.barycentric.numel() :]
-        acceleration = sampled[:-2] - 2 * sampled[1:-1] + sampled[2:]
-        counted = acceleration * self.temporal_centre[1:-1, None, None]
+        before, centre, after = self.temporal_stencil[1:-1].T[..., None, None]
+        counted = before * sampled[:-2] + centre * sampled[1:-1] + after * sampled[2:]
         return self.settings.temporal_weight * self.temporal_scale * counted.square().sum()
 
     def _priors(self, offsets: torch.Tensor, focal: torch.Tensor) -> torch.Tensor:

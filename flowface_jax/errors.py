@@ -29,3 +29,9 @@ class VerdictError(FlowfaceError):
     """`--strict` was asked for and the track's verdict is below "usable"; the results have been written."""
 
     exit_code = 4
+
+
+class BatchError(FlowfaceError):
+    """Some videos of a batch could not be tracked; the others are done, and the results have been written."""
+
+    exit_code = 5

@@ -16,6 +16,7 @@ import numpy as np
 
 from flowface_jax.aligners import AUTO, FrameSource, align, check_aligner, open_frames, resolve_aligner, weights_file
 from flowface_jax.aligners.identity import IdentityNetwork, check_topology, load_mica, predict_neutral
+from flowface_jax.aligners.parts import Part
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cameras import Calibration, Cameras, make_cameras, undistort_maps
 from flowface_jax.cameras import undistort_image as undistort_frame
@@ -23,8 +24,11 @@ from flowface_jax.cameras.calibration import undistort_points
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.fit import fit
+from flowface_jax.fitting.focal_prior import FocalPrior
+from flowface_jax.fitting.snapshots import SnapshotWriter
 from flowface_jax.fitting.thinning import thinned
 from flowface_jax.fitting.track import ARRAYS, RECORD, Track
+from flowface_jax.guidance import Guidance
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.storage import read_json, read_npz, require_file, write_json
@@ -108,6 +112,9 @@ def track(
     mica: str | os.PathLike[str] | None = None,
     detector: str = "mediapipe",
     devices: Sequence[jax.Device] = (),
+    part: Part | None = None,
+    live: bool = False,
+    guidance: Guidance | None = None,
 ) -> Track:
     """Track the face in one video (or image, or folder of images) per camera, and write everything into `out`.
 
@@ -117,7 +124,9 @@ def track(
     a detector: "mediapipe", or the path of S3FD's weights. existing: what to do with a folder in use; "resume" takes up
     a job that was killed and ends with the same result. frame_rate: 1/s, where folders of images are the frames of a
     film; without it they are photographs of one person, without motion between them. mica: weights that predict the
-    neutral head of a FLAME head from the frames, instead of a `neutral_template`.
+    neutral head of a FLAME head from the frames, instead of a `neutral_template`. part: of the only input.
+    live: keep the newest unfinished track in out/live while the fit goes on, for `flowface view --live`. guidance:
+    masks, key points placed by hand, and whether photographs' EXIF counts.
     Raises InputError for unusable input; then nothing that was there before has been touched.
     """
     reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or TRACK_CONFIG
@@ -125,10 +134,17 @@ def track(
         raise InputError("expected at least one video or image, found none")
     aligner = resolve_aligner(aligner)
     check_aligner(aligner, detector)
-    sources = [open_frames(path, frame_rate) for path in inputs]
+    if part is not None and len(inputs) != 1:
+        raise InputError(f"a part is one of a single video, found {len(inputs)} inputs")
+    sources = [open_frames(path, frame_rate) for path in inputs] if part is None else [part.frames]
     _check_views(sources, cameras)
+    guidance = guidance or Guidance()
+    if part is not None and (guidance.masks or guidance.key_points):
+        raise InputError("masks and key points are of a whole video, found a part of one")
+    guidance.check(sources, None if cameras.calibration is None else cameras.calibration.names, head)
     request = _request(inputs, head, aligner, cameras, face, config, neutral_template)
-    request["frame_rate"] = frame_rate
+    request["guidance"] = guidance.request()
+    request |= {"frame_rate": frame_rate, "part": None if part is None else part.identity}
     request |= _aligner_checksums(aligner, detector)
     request["mica"] = _mica_checksum(mica, head, neutral_template)
     # Refuse before the minutes of aligning, but create nothing before the input has proved sound.
@@ -139,8 +155,10 @@ def track(
     if existing == "resume" and resumed.is_file():
         alignment = Alignment.load(resumed)
     else:
-        alignment = _align(sources, aligner, detector, head, cameras, face, reporter)
+        alignment = _align(sources, aligner, detector, head, cameras, face, reporter, part)
+    alignment, told = guidance.masked(alignment, _undistort_frames(cameras))
     aligned = time.perf_counter() - started
+    placed = guidance.placed(alignment, head, cameras.calibration)
     folder = prepare_folder(out, existing, request)
     alignment.save(folder / ALIGNMENT_FILE)
     timings = {"align_s": aligned}
@@ -148,11 +166,16 @@ def track(
         started = time.perf_counter()
         neutral_template = _predict_neutral(identity_network, sources, alignment, head, cameras, reporter)
         timings["neutral_s"] = time.perf_counter() - started
-    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, timings, devices)
+    snapshots = SnapshotWriter(folder) if live else None
+    prior = guidance.focal_prior(sources)
+    result = fit_alignment(
+        placed, head, cameras, config, neutral_template, reporter, timings, devices, snapshots, prior
+    )
+    result = guidance.recorded(result, head, cameras.calibration, sources, told)
     result.save(folder)
     result.cameras.save(folder / CAMERAS_FILE)
     if overlay:
-        fitted = thinned(alignment, head, config.maximum_points)
+        fitted = thinned(placed, head, config.maximum_points)
         draw(folder / OVERLAY_FILE, result, head, fitted, sources, cameras, reporter)
     return result
 
@@ -166,8 +189,12 @@ def fit_alignment(
     reporter: Reporter | None = None,
     timings: dict[str, float] | None = None,
     devices: Sequence[jax.Device] = (),
+    snapshots: SnapshotWriter | None = None,
+    focal_prior: FocalPrior | None = None,
 ) -> Track:
-    """`fit` with progress bars, and the seconds of earlier stages added to the track's record."""
+    """`fit` with progress bars, and the seconds of earlier stages added to the track's record. snapshots: of it.
+    focal_prior: where `cameras` has no focal length.
+    """
     reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or FitConfig()
     known = cameras.cameras(alignment.image_size, alignment.camera_names)
     first_order = config.solver == "adamw"
@@ -182,9 +209,13 @@ def fit_alignment(
             neutral_template,
             lambda step, energy, scale: bar.advance_to(step, f"energy {energy:.4g}, {scale_name} {scale:.3g}"),
             devices=devices,
+            watch=None if snapshots is None else snapshots.offer,
+            focal_prior=focal_prior,
         )
     finally:
         bar.close()
+        if snapshots is not None:
+            snapshots.clear()
     record = result.summary
     record["timings"] = {**(timings or {}), **record["timings"]}
     return dataclasses.replace(result, record=json.dumps(record, sort_keys=True))
@@ -215,6 +246,7 @@ def _align(
     cameras: CameraChoice,
     face: int,
     reporter: Reporter,
+    part: Part | None,
 ) -> Alignment:
     counts = [source.info.frame_count for source in sources]
     bar = reporter.bar("align", None if None in counts else sum(c for c in counts if c), "frames")
@@ -227,9 +259,12 @@ def _align(
         ]
     try:
         report = lambda done, _: bar.advance_to(done)
-        alignment = align(aligner, sources, face, report, undistort, head=head, detector=detector)
+        paths = None if part is None else part.paths
+        alignment = align(aligner, sources, face, report, undistort, head=head, detector=detector, paths=paths)
     finally:
         bar.close()
+    if part is not None:
+        alignment = dataclasses.replace(alignment, frame_ids=alignment.frame_ids + part.frames.first)
     if calibration is None:
         return alignment
     return dataclasses.replace(alignment, camera_names=calibration.cameras.names)
@@ -379,18 +414,30 @@ def fit_file(
     existing: Existing = "refuse",
     reporter: Reporter | None = None,
     devices: Sequence[jax.Device] = (),
+    live: bool = False,
+    guidance: Guidance | None = None,
 ) -> Track:
     """Fit an alignment that was read from `path`, and write track.npz, track.json, cameras.json (and overlay.mp4 where
-    `videos`, one per camera, are given) into `out`. Raises InputError as `track` does.
+    `videos`, one per camera, are given) into `out`. live, guidance: as in `track`; photographs are those of `videos`.
+    Raises InputError as `track` does.
     """
     reporter, cameras = reporter or SilentReporter(), cameras or CameraChoice()
     if videos and len(videos) != alignment.camera_count:
         raise InputError(f"the alignment has {alignment.camera_count} camera(s), found {len(videos)} --video file(s)")
     sources = [open_frames(video) for video in videos]
+    guidance = guidance or Guidance()
     request = _request([path], head, "file", cameras, 1, config, neutral_template)
+    request["guidance"] = guidance.request()
     check_folder(out, existing, request)
-    result = fit_alignment(alignment, head, cameras, config, neutral_template, reporter, devices=devices)
-    folder = prepare_folder(out, existing, request)
+    alignment, told = guidance.masked(alignment, _undistort_frames(cameras))
+    alignment = guidance.placed(alignment, head, cameras.calibration)
+    snapshots = SnapshotWriter(prepare_folder(out, existing, request)) if live else None
+    prior = guidance.focal_prior(sources) if sources else None
+    result = fit_alignment(
+        alignment, head, cameras, config, neutral_template, reporter, None, devices, snapshots, prior
+    )
+    result = guidance.recorded(result, head, cameras.calibration, sources, told)
+    folder = Path(out) if live else prepare_folder(out, existing, request)
     result.save(folder)
     result.cameras.save(folder / CAMERAS_FILE)
     if sources:

@@ -12,15 +12,15 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "flowface_jax"
 
 LAYERS = [
-    {"errors", "conventions", "storage", "pytrees", "reporting", "compilation", "settings"},
+    {"errors", "conventions", "storage", "pytrees", "reporting", "compilation", "settings", "clusters"},
     {"assets", "foreign"},
     {"heads", "cameras"},
     {"alignment"},
     {"network"},
     {"aligners", "fitting", "synthesis"},
     {"training", "evaluation", "exporting", "viewing"},
-    {"pipeline", "diagnosis", "texturing"},
-    {"capturing"},
+    {"guidance", "pipeline", "diagnosis", "texturing"},
+    {"capturing", "batches"},
     {"demo"},
     {"cli"},
 ]

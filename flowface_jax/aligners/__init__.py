@@ -1,5 +1,6 @@
 """Video in, `Alignment` out: decoding, choosing a face, finding its points and how uncertain they are."""
 
+from flowface_jax.aligners.face_paths import FacePath
 from flowface_jax.aligners.faces import FaceTrack, choose_face, link_faces
 from flowface_jax.aligners.frames import Frame, FrameSource, SourceInfo
 from flowface_jax.aligners.images import open_images, read_image
@@ -17,16 +18,22 @@ from flowface_jax.aligners.registry import (
     resolve_aligner,
     weights_file,
 )
+from flowface_jax.aligners.scenes import Scene, find_scenes
+from flowface_jax.aligners.stretches import ForwardReader, Stretch
 from flowface_jax.aligners.video import VideoFile, open_frames
 
 __all__ = [
     "ALIGNERS",
     "AUTO",
+    "FacePath",
     "FaceTrack",
+    "ForwardReader",
     "Frame",
     "FrameSource",
     "NetworkPredictor",
+    "Scene",
     "SourceInfo",
+    "Stretch",
     "VideoFile",
     "align",
     "align_mediapipe",
@@ -35,6 +42,7 @@ __all__ = [
     "check_aligner",
     "choose_face",
     "estimate_std",
+    "find_scenes",
     "link_faces",
     "load_detector",
     "load_predictor",

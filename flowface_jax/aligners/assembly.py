@@ -93,7 +93,7 @@ def assemble(
         point_set=point_set,
         frame_times=np.asarray(times),
         frame_ids=np.arange(frames),
-        camera_names=_camera_names(sources),
+        camera_names=camera_names(sources),
         source=made_by,
     )
 
@@ -105,7 +105,7 @@ def _warn_of_rates(sources: Sequence[FrameSource]) -> None:
         logger.warning("frames are paired by their number, but the cameras differ in frames per second: %s", stated)
 
 
-def _camera_names(sources: Sequence[FrameSource]) -> list[str]:
+def camera_names(sources: Sequence[FrameSource]) -> list[str]:
     """File names without their ending, numbered where they are not unique."""
     names = [os.path.splitext(source.info.name)[0] for source in sources]
     return names if len(set(names)) == len(names) else [f"{name}_{c}" for c, name in enumerate(names)]

@@ -34,8 +34,8 @@ class FaceFollower:
         self._most = 0
         self._jumped = False
 
-    def expected_box(self) -> np.ndarray | None:
-        """The box [4] px that the next frame's face is looked for in, or None: it has to be detected."""
+    def expected_box(self, frame: int) -> np.ndarray | None:
+        """The box [4] px that the face of a new frame is looked for in, or None: it has to be detected."""
         return self._box if self._known and not self._static else None
 
     def detect(self, frame: int, image: np.ndarray) -> np.ndarray | None:

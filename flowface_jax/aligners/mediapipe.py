@@ -22,6 +22,7 @@ from flowface_jax.aligners.assembly import (
     open_all,
 )
 from flowface_jax.aligners.detection import Detector, check_image, touching
+from flowface_jax.aligners.face_paths import FacePath, along_path, check_paths
 from flowface_jax.aligners.faces import boxes_of_points, choose_face, link_faces
 from flowface_jax.aligners.frames import FrameSource
 from flowface_jax.aligners.noise import MEDIAPIPE_POINTS, estimate_std, mediapipe_groups
@@ -50,6 +51,7 @@ def align_mediapipe(
     undistort: Sequence[Undistort | None] | None = None,
     static: bool | None = None,
     frame_rate: float | None = None,
+    paths: Sequence[FacePath] | None = None,
 ) -> Alignment:
     """Landmarks of one face in C sources, one per camera, frames paired by their number (point set "mediapipe").
 
@@ -57,7 +59,8 @@ def align_mediapipe(
     largest. progress: called with (frames done, frames expected or None) over all cameras. undistort: per camera a map
     of pixels [N,2] as recorded to pixels of a pinhole camera, or None. static: detect the face anew in every frame
     instead of following it; the default does so for images. frame_rate: 1/s where folders of
-    images are the frames of a film; None where they are photographs.
+    images are the frames of a film; None where they are photographs. paths: of the face, one per camera, where they are
+    known: then `face` has no meaning.
 
     Where faces are detected anew, neighbouring frames may show anything, so no jitter enters the standard deviations.
     The alignment is as long as the longest source; a camera that ends earlier is invalid from there on, which is
@@ -78,8 +81,12 @@ def align_mediapipe(
             done += 1
             if progress is not None:
                 progress(done, expected)
-        tracks = link_faces([boxes_of_points(found) for found in detections])
-        track = choose_face(tracks, face, source.info.name)
+        boxes = [boxes_of_points(found) for found in detections]
+        track = (
+            choose_face(link_faces(boxes), face, source.info.name)
+            if paths is None
+            else along_path(check_paths(paths, len(opened))[len(cameras)], boxes, source.info.name)
+        )
         points = np.full((len(detections), MEDIAPIPE_POINTS, 3), np.nan, np.float32)
         for frame, index in zip(track.frames, track.detections, strict=True):
             points[frame] = detections[frame][index]

@@ -22,6 +22,7 @@ from flowface_jax.aligners.assembly import (
 )
 from flowface_jax.aligners.cropping import Square, check_square, crop_image, face_square, to_image
 from flowface_jax.aligners.detection import Detector
+from flowface_jax.aligners.face_paths import FacePath, PathFollower, check_paths
 from flowface_jax.aligners.faces import boxes_of_points, check_rank, overlap
 from flowface_jax.aligners.following import SAME_FACE, FaceFollower
 from flowface_jax.aligners.frames import Frame, FrameSource
@@ -51,13 +52,14 @@ def align_network(
     sources: Sequence[str | os.PathLike[str] | FrameSource],
     predictor: Predictor,
     head: HeadModel,
-    detector: Detector,
+    detector: Detector | None,
     face: int = 1,
     progress: Progress | None = None,
     undistort: Sequence[Undistort | None] | None = None,
     static: bool | None = None,
     frame_rate: float | None = None,
     overlapped: bool = True,
+    paths: Sequence[FacePath] | None = None,
 ) -> Alignment:
     """All vertices of one face in C sources, one per camera, frames paired by their number (point set "vertices").
 
@@ -65,7 +67,8 @@ def align_network(
     asked in the first frame, where the network is not sure of the face (`LEAST_PRESENCE`, `LARGEST_STD`), and with
     `static` in every frame; elsewhere the box of the last alignment's face region is used. face: rank by area, see
     `FaceFollower`. overlapped: read, crop and predict at the same time; without it one after the other, with the same
-    result.
+    result. paths: of the face, one per camera, where they are known: then nothing is detected, and `face` has no
+    meaning.
 
     Crops of all cameras share batches, and a batch uses the boxes known when it is filled; a frame whose face turns out
     to lie too far off (`LARGEST_SHIFT`, `LARGEST_SCALING`) is predicted again. Standard deviations are > 0 px of the
@@ -79,7 +82,11 @@ def align_network(
             f"{head.vertex_count}; load it with that head"
         )
     opened = open_all(sources, undistort, frame_rate)
-    followers = [FaceFollower(detector, face, is_static(source, static), source.info.name) for source in opened]
+    followers: list[FaceFollower | PathFollower] = (
+        [FaceFollower(_required(detector), face, is_static(source, static), source.info.name) for source in opened]
+        if paths is None
+        else [PathFollower(path) for path in check_paths(paths, len(opened))]
+    )
     with ExitStack() as stack:
         frames = in_order(opened)
         pool = None
@@ -129,7 +136,7 @@ class _Job:
         self,
         predictor: Predictor,
         face_vertices: np.ndarray,
-        followers: Sequence[FaceFollower],
+        followers: Sequence[FaceFollower | PathFollower],
         pool: Executor | None,
         progress: Progress | None,
         expected: int | None,
@@ -157,7 +164,7 @@ class _Job:
 
     def _enter(self, camera: int, number: int, image: np.ndarray) -> None:
         """A new frame: to where its face should be, or to the detector."""
-        expected = self._followers[camera].expected_box()
+        expected = self._followers[camera].expected_box(number)
         if expected is None or not self._queue(camera, number, image, expected, detected=False):
             self._detect(camera, number, image)
 
@@ -277,6 +284,12 @@ def _is_same_face(looked_for: np.ndarray, found: np.ndarray) -> bool:
     next crop, which could shrink or wander step by step.
     """
     return bool(overlap(looked_for[None], found[None])[0, 0] >= SAME_FACE)
+
+
+def _required(detector: Detector | None) -> Detector:
+    if detector is None:
+        raise InputError("a face whose path is not known has to be detected; pass a detector")
+    return detector
 
 
 def _face_vertices(head: HeadModel) -> np.ndarray:

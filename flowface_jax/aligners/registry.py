@@ -12,6 +12,7 @@ import jax
 from flowface_jax.aligners.assembly import Progress, Undistort
 from flowface_jax.aligners.detection import Detector
 from flowface_jax.aligners.face_detector import load_face_detector
+from flowface_jax.aligners.face_paths import FacePath
 from flowface_jax.aligners.frames import FrameSource
 from flowface_jax.aligners.mediapipe import align_mediapipe, mediapipe_detector
 from flowface_jax.aligners.network import align_network
@@ -37,6 +38,7 @@ class Aligner(Protocol):
         undistort: Sequence[Undistort | None] | None = None,
         static: bool | None = None,
         frame_rate: float | None = None,
+        paths: Sequence[FacePath] | None = None,
     ) -> Alignment: ...
 
 
@@ -57,24 +59,35 @@ def align(
     frame_rate: float | None = None,
     head: HeadModel | None = None,
     detector: str = "mediapipe",
+    paths: Sequence[FacePath] | None = None,
 ) -> Alignment:
     """The alignment that an aligner makes of the sources.
 
     name: "auto" (see `resolve_aligner`), one of `ALIGNERS`, a bundled network (`bundled_names`), or the path of a
     network's weights (.safetensors). A network needs the `head` whose vertices it is to find and a `detector`: one of
-    `DETECTORS`, or the path of S3FD's weights. Raises InputError for a name that is not known, weights of another kind,
-    or a head that does not fit.
+    `DETECTORS`, or the path of S3FD's weights. paths: of the face, one per camera, where they are known: then no
+    detector is used. Raises InputError for a name that is not known, weights of another kind, or a head that does not
+    fit.
     """
     name = resolve_aligner(name)
     check_aligner(name, detector)
     if name in ALIGNERS:
-        return ALIGNERS[name](sources, face, progress, undistort, static, frame_rate)
+        return ALIGNERS[name](sources, face, progress, undistort, static, frame_rate, paths)
     if head is None:
         raise InputError("a network finds the vertices of a head model, found none; pass `head`")
     bundled = name in bundled_names()
     predictor = load_predictor(bundled_file(name) if bundled else name, head, name=name if bundled else None)
     return align_network(
-        sources, predictor, head, load_detector(detector), face, progress, undistort, static, frame_rate
+        sources,
+        predictor,
+        head,
+        load_detector(detector) if paths is None else None,
+        face,
+        progress,
+        undistort,
+        static,
+        frame_rate,
+        paths=paths,
     )
 
 

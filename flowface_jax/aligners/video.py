@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from flowface_jax.aligners.frames import Frame, FrameSource, SourceInfo
+from flowface_jax.aligners.frames import BACKGROUND, Frame, FrameSource, SourceInfo, laid_on
 from flowface_jax.aligners.images import IMAGE_SUFFIXES, list_images, open_images
 from flowface_jax.errors import InputError
 
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 _OPEN_OPTIONS = {"protocol_whitelist": "file"}
 # FFmpeg would render any text file as a film of its characters.
 _NOT_VIDEO_FORMATS = {"tty", "concat", "hls", "dash"}
+_SHORTEST_INTERVAL_S = 1e-4
+_TILED_SUFFIXES = {".heic", ".heif"}
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,18 @@ class VideoFile:
     path: Path
     info: SourceInfo
     coded_size: tuple[int, int]
+    background: tuple[int, int, int] = BACKGROUND
 
     def __iter__(self) -> Iterator[Frame]:
-        start = None
+        start, latest = None, 0.0
         count = 0
         for decoded in _decode(self.path):
             time = decoded.time if decoded.time is not None else count / self.info.frame_rate
             start = time if start is None else start
-            image = decoded.to_ndarray(width=self.coded_size[0], height=self.coded_size[1], format="rgb24")
-            yield Frame(count, float(time - start), _upright(image, _display_matrix(decoded)))
+            # Containers that round times, or are damaged, may state one twice; a film's time never stands still.
+            latest = max(time - start, latest + _SHORTEST_INTERVAL_S if count else 0.0)
+            image = _rgb8(decoded, self.coded_size, self.background)
+            yield Frame(count, float(latest), _upright(image, _display_matrix(decoded)))
             count += 1
         # Some containers only estimate their count, so a frame or two less is no sign of damage.
         stated = self.info.frame_count or 0
@@ -52,25 +57,35 @@ class VideoFile:
             )
 
 
-def open_frames(path: str | os.PathLike[str], frame_rate: float | None = None) -> FrameSource:
+def open_frames(
+    path: str | os.PathLike[str],
+    frame_rate: float | None = None,
+    background: tuple[int, int, int] = BACKGROUND,
+) -> FrameSource:
     """The frames of a video file, of one image file, or of a folder of images.
 
-    `frame_rate` (1/s): the images of a folder are the frames of a film; None: they are photographs. Raises InputError
-    if nothing is there, or it is neither a video nor an image, or it has no frames.
+    `frame_rate` (1/s): the images of a folder are the frames of a film; None: they are photographs. background: RGB
+    that what is transparent is laid on. Raises InputError if nothing is there, or it is neither a video nor an image,
+    or it has no frames.
     """
     path = Path(path)
+    if frame_rate is not None and not 0 < frame_rate < float("inf"):
+        raise InputError(f"frame rate: expected frames per second above 0, found {frame_rate:g}")
     if path.is_dir():
-        return open_images(list_images(path), path.name or str(path), frame_rate)
+        return open_images(list_images(path), path.name or str(path), frame_rate, background)
     if not path.is_file():
         raise InputError(f"no such file: {path}; expected a video, an image or a folder of images")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); expected a video, an image or a folder of images")
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return open_images([path], path.name, frame_rate)
-    return _open_video(path)
+        return open_images([path], path.name, frame_rate, background)
+    if path.suffix.lower() in _TILED_SUFFIXES:
+        # FFmpeg would show one tile of the picture.
+        raise InputError(f"{path} is an HEIF picture, which is not read; save it as JPEG or PNG")
+    return _open_video(path, background)
 
 
-def _open_video(path: Path) -> VideoFile:
+def _open_video(path: Path, background: tuple[int, int, int]) -> VideoFile:
     """The video with its first frame's size. Raises InputError if no frame can be decoded."""
     with _container(path) as container:
         stream = container.streams.video[0]
@@ -84,7 +99,15 @@ def _open_video(path: Path) -> VideoFile:
     width = round(first.width * float(pixel_aspect)) if pixel_aspect else first.width
     matrix = _display_matrix(first)
     shown = (first.height, width) if matrix[0, 0] == 0 else (width, first.height)
-    return VideoFile(path, SourceInfo(path.name, shown, frame_count, frame_rate, is_video=True), (width, first.height))
+    info = SourceInfo(path.name, shown, frame_count, frame_rate, is_video=True)
+    return VideoFile(path, info, (width, first.height), background)
+
+
+def _rgb8(frame: Any, size: tuple[int, int], background: tuple[int, int, int]) -> np.ndarray:
+    """A decoded frame of any depth, scaled to (width, height): [H,W,3] RGB uint8."""
+    transparent = any(component.is_alpha for component in frame.format.components)
+    pixels = frame.to_ndarray(width=size[0], height=size[1], format="rgba" if transparent else "rgb24")
+    return laid_on(pixels, background) if transparent else pixels
 
 
 def _container(path: Path) -> Any:

@@ -23,10 +23,12 @@ class Alignment:
 
     mean: [C,F,P,2] float32 px of the full image. std: [C,F,P] float32 px, > 0; infinity means "not observed".
     valid: [C,F] bool, False where that camera saw no face in that frame. image_size: [C,2] int32 (width, height).
-    vertex_ids: [P,3] int32 and barycentric: [P,3] float32, used where point_set is "surface" (else empty, [0,3]).
+    vertex_ids: [P,3] int32 and barycentric: [P,3] float32, used where point_set is "surface"; else [placed,3].
     frame_times: [F] float64 seconds since the start; frame_ids: [F] int64 number of the frame in its source.
     point_set: "vertices" (every vertex of the head, in order), "mediapipe" (the 478 points), "landmarks" (the 68),
         or "surface" (triangle + barycentric, for one certain head). camera_names: C names. source: what made it.
+    placed: how many points, the last ones, were placed by hand (see `alignment.key_points`): they are not of the point
+        set, count fully, and are never taken for outliers.
     """
 
     mean: np.ndarray
@@ -40,6 +42,7 @@ class Alignment:
     point_set: PointSet = static_field()
     camera_names: tuple[str, ...] = static_field()
     source: str = static_field()
+    placed: int = static_field(default=0)
 
     @property
     def camera_count(self) -> int:
@@ -62,10 +65,21 @@ class Alignment:
                     f"{head.vertex_count} vertices; use the head that the alignment was made for"
                 )
             return SurfacePoints(self.vertex_ids, self.barycentric)
+        found = self._of_point_set(head)
+        if not self.placed:
+            return found
+        return SurfacePoints(
+            np.concatenate([np.asarray(found.vertex_ids), self.vertex_ids]),
+            np.concatenate([np.asarray(found.barycentric), self.barycentric]),
+        )
+
+    def _of_point_set(self, head: HeadModel) -> SurfacePoints:
+        """The points that were not placed by hand, of a set that every head has."""
+        count = self.point_count - self.placed
         if self.point_set == "vertices":
-            if self.point_count != head.vertex_count:
+            if count != head.vertex_count:
                 raise InputError(
-                    f"the alignment has {self.point_count} vertices, but head '{head.name}' has {head.vertex_count}; "
+                    f"the alignment has {count} vertices, but head '{head.name}' has {head.vertex_count}; "
                     "use the head that the alignment was made for"
                 )
             ids = np.repeat(np.arange(head.vertex_count, dtype=np.int32)[:, None], 3, axis=1)
@@ -75,8 +89,8 @@ class Alignment:
             raise InputError(
                 f"head '{head.name}' has no {self.point_set} embedding; bind it first (flowface convert head)"
             )
-        if embedded.count != self.point_count:
-            raise InputError(f"the alignment has {self.point_count} {self.point_set} points, expected {embedded.count}")
+        if embedded.count != count:
+            raise InputError(f"the alignment has {count} {self.point_set} points, expected {embedded.count}")
         return embedded
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -97,6 +111,7 @@ class Alignment:
                 "point_set": np.asarray(self.point_set),
                 "camera_names": np.asarray(self.camera_names),
                 "source": np.asarray(self.source),
+                "placed": np.asarray(self.placed),
             },
         )
 
@@ -123,6 +138,7 @@ class Alignment:
                 frame_ids=arrays.get("frame_ids", np.arange(frames)),
                 camera_names=[str(n) for n in arrays.get("camera_names", [f"camera{c}" for c in range(cameras)])],
                 source=str(arrays.get("source", "unknown")),
+                placed=int(arrays.get("placed", 0)),
             )
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
@@ -142,6 +158,7 @@ def make_alignment(
     frame_ids: np.ndarray | None = None,
     camera_names: list[str] | tuple[str, ...] | None = None,
     source: str = "unknown",
+    placed: int = 0,
 ) -> Alignment:
     """An `Alignment` from array-likes, checked; unobserved points (std infinite) get mean 0 so that no NaN remains.
 
@@ -171,7 +188,9 @@ def make_alignment(
             f"alignment point_set: expected vertices, mediapipe, landmarks or surface, found '{point_set}'"
         )
     _settle_observations(mean, std, valid)
-    vertex_ids, barycentric = _surface_points(point_set, count, vertex_ids, barycentric)
+    if not 0 <= placed < count:
+        raise InputError(f"alignment placed: expected 0 to {count - 1} of its {count} points, found {placed}")
+    vertex_ids, barycentric = _surface_points(count if point_set == "surface" else placed, vertex_ids, barycentric)
     times = np.arange(frames, dtype=np.float64) if frame_times is None else np.array(frame_times, np.float64)
     ids = np.arange(frames) if frame_ids is None else np.array(frame_ids, np.int64)
     names = tuple(camera_names) if camera_names is not None else tuple(f"camera{c}" for c in range(cameras))
@@ -179,7 +198,7 @@ def make_alignment(
         raise InputError("alignment frame_times, frame_ids and camera_names must match the frames and cameras")
     if not np.isfinite(times).all():
         raise InputError("alignment frame_times hold NaN or infinity")
-    return Alignment(mean, std, valid, size, vertex_ids, barycentric, times, ids, point_set, names, source)
+    return Alignment(mean, std, valid, size, vertex_ids, barycentric, times, ids, point_set, names, source, placed)
 
 
 def _settle_observations(mean: np.ndarray, std: np.ndarray, valid: np.ndarray) -> None:
@@ -196,10 +215,10 @@ def _settle_observations(mean: np.ndarray, std: np.ndarray, valid: np.ndarray) -
 
 
 def _surface_points(
-    point_set: str, count: int, vertex_ids: np.ndarray | None, barycentric: np.ndarray | None
+    count: int, vertex_ids: np.ndarray | None, barycentric: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Checked vertex ids [P,3] and barycentric coordinates [P,3]; [0,3] for point sets that need none."""
-    if point_set != "surface":
+    """Checked vertex ids and barycentric coordinates of the `count` points that need them: [count,3] each."""
+    if count == 0:
         return np.zeros((0, 3), np.int32), np.zeros((0, 3), np.float32)
     if vertex_ids is None or barycentric is None:
         raise InputError("an alignment of surface points needs vertex_ids and barycentric")

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from flowface_jax.alignment.alignment import Alignment, make_alignment
+from flowface_jax.alignment.key_points import without_key_points
 from flowface_jax.errors import InputError
 from flowface_jax.storage import read_npz, write_npz
 
@@ -93,6 +94,7 @@ def write_cap4d_alignment(
         raise InputError(
             f"CAP4D's format holds all vertices of the head, but the alignment holds '{alignment.point_set}' points"
         )
+    alignment = without_key_points(alignment)
     views = (alignment.camera_count, alignment.frame_count)
     boxes = crop_boxes_of(alignment) if crop_boxes is None else np.asarray(crop_boxes, np.int64)
     gaze = np.zeros((*views, 2)) if gaze is None else gaze

@@ -16,7 +16,7 @@ from flowface_jax.heads.source import load_head
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `flowface export`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "targets:\n" + "\n".join(f"  {name:<16}{TARGETS[name].summary}" for name in sorted(TARGETS))
+    parser.epilog = "targets:\n" + "\n".join(f"  {name:<18}{TARGETS[name].summary}" for name in sorted(TARGETS))
     parser.add_argument("track", metavar="TRACK", help="folder that flowface track or flowface fit wrote")
     parser.add_argument("--to", required=True, metavar="TARGET", help="what to write, one of the targets below")
     parser.add_argument("--head", default="generic", help="the head of the track: 'generic' (built in), or its path")

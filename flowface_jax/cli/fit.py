@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from flowface_jax.aligners.inputs import expand_inputs
 from flowface_jax.alignment.source import load_alignment
 from flowface_jax.cli import common
 from flowface_jax.heads.source import load_head
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", action="append", default=[], metavar="FILE", help="draw overlay.mp4 over it; one per camera"
     )
+    common.add_guidance_arguments(parser)
     common.add_fit_arguments(parser)
 
 
@@ -31,9 +33,11 @@ def run(options: argparse.Namespace) -> None:
         cameras=cameras,
         config=config,
         neutral_template=neutral,
-        videos=options.video,
+        videos=expand_inputs(options.video),
+        guidance=common.guidance(options),
         existing=common.existing(options),
         devices=common.devices(options),
+        live=options.live,
         reporter=common.reporter(options),
     )
     common.conclude(result, options)

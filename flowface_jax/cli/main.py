@@ -23,16 +23,20 @@ from flowface_jax.cli import (
     synth,
     texture,
     track,
+    track_all,
+    view,
 )
 from flowface_jax.compilation import keep_compilations
 from flowface_jax.errors import FlowfaceError
 
 COMMANDS = {
     "track": track,
+    "track-all": track_all,
     "fit": fit,
     "texture": texture,
     "evaluate": evaluate,
     "report": report,
+    "view": view,
     "export": export,
     "synth": synth,
     "prepare": prepare,
@@ -54,7 +58,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 unusable input, 3 a missing optional package, 4 a track that
-    `--strict` does not accept (its files are written all the same), 1 any other error.
+    `--strict` does not accept (its files are written all the same), 5 some videos of a batch failed, 1 any other error.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(

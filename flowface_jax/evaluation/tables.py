@@ -81,7 +81,7 @@ class Table:
         return min(values) if better == "lower" else max(values)
 
     def cells(self) -> list[list[str]]:
-        """[rows][columns] the values as printed, "-" for none."""
+        """rows × columns the values as printed, "-" for none."""
         return [[_printed(v, c) for v, c in zip(row.values, self.columns, strict=True)] for row in self.rows]
 
 

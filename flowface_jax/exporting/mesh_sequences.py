@@ -44,14 +44,17 @@ def posed_vertices(performance: Performance, space: str) -> Iterator[np.ndarray]
         yield np.asarray(world) if space == "world" else np.asarray(track.cameras.to_camera(world))[0]
 
 
-def obj_bytes(vertices: np.ndarray, head: HeadModel, comment: str) -> bytes:
+def obj_bytes(vertices: np.ndarray, head: HeadModel, comment: str, with_uv: bool = True) -> bytes:
     """A Wavefront OBJ of vertices [V,3] with the head's triangles and atlas coordinates, one for each vertex."""
     text = io.StringIO()
     text.write(f"# {comment}\n")
     np.savetxt(text, vertices, fmt="v %.7g %.7g %.7g")
-    np.savetxt(text, np.asarray(head.uv), fmt="vt %.6f %.6f")
-    corners = np.repeat(np.asarray(head.triangles) + 1, 2, axis=1)
-    np.savetxt(text, corners, fmt="f %d/%d %d/%d %d/%d")
+    corners = np.asarray(head.triangles) + 1
+    if with_uv:
+        np.savetxt(text, np.asarray(head.uv), fmt="vt %.6f %.6f")
+        np.savetxt(text, np.repeat(corners, 2, axis=1), fmt="f %d/%d %d/%d %d/%d")
+    else:
+        np.savetxt(text, corners, fmt="f %d %d %d")
     return text.getvalue().encode("ascii")
 
 

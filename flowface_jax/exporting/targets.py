@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowface_jax.exporting import gltf, mesh_sequences, usd
+from flowface_jax.exporting import cap4d, gltf, insta, mesh_sequences, metrical_tracker, usd, vhap, vocaset
 from flowface_jax.exporting.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -11,5 +11,10 @@ TARGETS: dict[str, Target] = {
         gltf.TARGET,
         *mesh_sequences.TARGETS,
         usd.TARGET,
+        insta.TARGET,
+        vhap.TARGET,
+        metrical_tracker.TARGET,
+        cap4d.TARGET,
+        vocaset.TARGET,
     )
 }

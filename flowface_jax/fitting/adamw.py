@@ -15,7 +15,7 @@ from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.energy import EnergyWeights, energy
 from flowface_jax.fitting.parameters import Chart, Variables, assemble, initial_variables
 from flowface_jax.fitting.problem import FitProblem
-from flowface_jax.fitting.solution import Solution
+from flowface_jax.fitting.solution import Solution, Watcher
 from flowface_jax.pytrees import pytree_dataclass
 
 STEPS_PER_REPORT = 50
@@ -37,8 +37,11 @@ def solve_adamw(
     config: FitConfig,
     focal_guess: jax.Array,
     progress: Callable[[int, float, float], None] | None = None,
+    watch: Watcher | None = None,
 ) -> Solution:
-    """Minimise the energy from `chart.base`. progress: called with (step, energy, step scale) every few dozen steps."""
+    """Minimise the energy from `chart.base`. progress: called with (step, energy, step scale) every few dozen steps, as
+    `watch` is.
+    """
     weights = EnergyWeights.of(config)
     # A copy, because the loop takes over the memory of its state.
     variables = jax.tree.map(jnp.copy, initial_variables(chart))
@@ -54,13 +57,18 @@ def solve_adamw(
         step, scale = int(state.step), float(_scale(state))
         if progress is not None:
             progress(step, float(state.history[max(step - 1, 0)]), scale)
+        if watch is not None:
+            energies = np.asarray(state.history)[:step]
+            watch(lambda state=state, energies=energies: (_assembled(state.variables, chart), energies))
         if step >= config.max_steps or scale <= config.smallest_scale:
             break
     history = np.asarray(state.history)[:step]
-    parameters = jax.jit(assemble)(state.variables, chart)
+    parameters = _assembled(state.variables, chart)
     terms = jax.jit(energy)(parameters, problem, weights, focal_guess)
     return Solution(parameters, history, scale <= config.smallest_scale, terms)
 
+
+_assembled = jax.jit(assemble)
 
 # The compiled loop depends on the solver's fields alone; the rest is reset so that it does not recompile.
 _NOT_SOLVER_FIELDS = {

@@ -65,7 +65,9 @@ class BundleState:
 
 @dataclasses.dataclass(frozen=True)
 class Freedom:
-    """Which groups move beside the head poses, and the priors that hold them (as in FitConfig)."""
+    """Which groups move beside the head poses, and the priors that hold them (as in FitConfig); focal_prior_std may be
+    [C].
+    """
 
     expression: bool = False
     identity: bool = False
@@ -74,7 +76,7 @@ class Freedom:
     camera_pose: bool = False
     prior_weight: float = 0.5
     identity_scale: float = 1.0
-    focal_prior_std: float = 0.3
+    focal_prior_std: float | np.ndarray = 0.3
 
 
 def residuals(observations: BundleObservations, state: BundleState) -> np.ndarray:
@@ -150,8 +152,8 @@ def _cost(
         total += freedom.prior_weight * freedom.identity_scale * (state.identity**2).sum()
     if freedom.expression:
         total += freedom.prior_weight * ((state.expression / observations.expression_std) ** 2).sum()
-    if freedom.focal and freedom.focal_prior_std > 0:
-        total += 0.5 * (np.log(state.focal / guess) ** 2).sum() / freedom.focal_prior_std**2
+    if freedom.focal and np.all(freedom.focal_prior_std):
+        total += 0.5 * ((np.log(state.focal / guess) / freedom.focal_prior_std) ** 2).sum()
     return float(total)
 
 
@@ -287,13 +289,13 @@ def _shared_prior(state: BundleState, freedom: Freedom, guess: np.ndarray, size:
         at = len(state.identity)
         curvature[:at] = 2 * freedom.prior_weight * freedom.identity_scale
         gradient[:at] = curvature[:at] * state.identity
-    if freedom.focal and freedom.focal_prior_std > 0:
-        offset = np.log(state.focal / guess) / freedom.focal_prior_std**2
+    if freedom.focal and np.all(freedom.focal_prior_std):
+        stiffness = np.broadcast_to(1 / np.square(freedom.focal_prior_std), state.focal.shape)
+        pull = stiffness * np.log(state.focal / guess)
         if freedom.shared_focal:
-            curvature[at], gradient[at] = len(offset) / freedom.focal_prior_std**2, offset.sum()
+            curvature[at], gradient[at] = stiffness.sum(), pull.sum()
         else:
-            curvature[at : at + len(offset)] = 1 / freedom.focal_prior_std**2
-            gradient[at : at + len(offset)] = offset
+            curvature[at : at + len(pull)], gradient[at : at + len(pull)] = stiffness, pull
     return curvature, gradient
 
 

@@ -53,10 +53,13 @@ def collapse(
     mean: jax.Array,
     inverse_std: jax.Array,
     point_weight: jax.Array,
+    kernel_width: jax.Array,
     weights: EnergyWeights,
     cameras_move: bool,
 ) -> Collapsed:
-    """Collapse one frame: points local [3,P] m in the head's frame, mean [C,P,2] px, inverse_std [C,P], λ [P]."""
+    """Collapse one frame: points local [3,P] m in the head's frame, mean [C,P,2] px, inverse_std [C,P], λ [P],
+    kernel_width [P].
+    """
     rotation = views.rotation @ head_rotation
     translation = views.rotation @ head_translation + views.translation
     camera = jnp.einsum("cij,jp->cip", rotation, local) + translation[:, :, None]
@@ -72,7 +75,7 @@ def collapse(
     )
     in_camera = scale * jnp.concatenate([identity, -(plane * in_front[:, None])[:, :, None]], axis=2)
     in_head = _through(in_camera, rotation)
-    curvature = _curvature(residual, inverse_std, point_weight, weights)
+    curvature = _curvature(residual, inverse_std, point_weight, weights.robust_scale * kernel_width, weights)
     weighted = curvature[:, None] * residual
     information = _outer_sum(in_head, curvature)
     gradient = jnp.sum(_sum_rows(weighted, in_head), axis=0)
@@ -91,7 +94,7 @@ def collapse(
 
 
 def _curvature(
-    residual: jax.Array, inverse_std: jax.Array, point_weight: jax.Array, weights: EnergyWeights
+    residual: jax.Array, inverse_std: jax.Array, point_weight: jax.Array, scale: jax.Array, weights: EnergyWeights
 ) -> jax.Array:
     """The energy's gradient by a residual [C,2,P] over that residual, [C,P] in 1/px².
 
@@ -100,7 +103,7 @@ def _curvature(
     """
     information = inverse_std**2
     squared = jnp.sum(residual**2, axis=1) * information
-    kernel = lambda q: robust_kernel(q, weights.robust, weights.robust_scale)
+    kernel = lambda q: robust_kernel(q, weights.robust, scale)
     slope = jax.jvp(kernel, (squared,), (jnp.ones_like(squared),))[1]
     return point_weight * information * slope
 

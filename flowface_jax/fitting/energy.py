@@ -69,7 +69,7 @@ def energy(
         temporal=temporal_term(problem, weights, world),
         neutral=neutral_term(parameters, problem, weights),
         offset=offset_term(parameters, problem, weights),
-        focal=focal_term(parameters, weights, focal_guess),
+        focal=focal_term(parameters, problem, weights, focal_guess),
     )
 
 
@@ -98,7 +98,8 @@ def squared_distances(parameters: Parameters, problem: FitProblem, world: jax.Ar
 def alignment_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights, world: jax.Array) -> jax.Array:
     """E_A = Σ λ_i ρ(‖x − μ‖² / σ²) / 2 (equation 13; ρ is the identity for robust = "none")."""
     squared = squared_distances(parameters, problem, world) * problem.inverse_std**2
-    return 0.5 * jnp.sum(problem.point_weight * robust_kernel(squared, weights.robust, weights.robust_scale))
+    scale = weights.robust_scale * problem.kernel_width
+    return 0.5 * jnp.sum(problem.point_weight * robust_kernel(squared, weights.robust, scale))
 
 
 def robust_kernel(squared: jax.Array, kind: Robust, scale: jax.Array) -> jax.Array:
@@ -118,13 +119,21 @@ def prior_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeigh
 
 
 def temporal_term(problem: FitProblem, weights: EnergyWeights, world: jax.Array) -> jax.Array:
-    """E_temp = λ Σ ‖x_{t−1} − 2 x_t + x_{t+1}‖² (equation 14), on world vertices [F,3,N] sampled over the head."""
+    """E_temp = λ Σ ‖x_{t−1} − 2 x_t + x_{t+1}‖² (equation 14), on world vertices [F,3,N] sampled over the head; where
+    frames are uneven in time, of the accelerations at their own times.
+    """
     if world.shape[0] < 3:
         return jnp.zeros(())
     sampled = world[..., problem.barycentric.size :]
-    acceleration = sampled[:-2] - 2.0 * sampled[1:-1] + sampled[2:]
-    counted = jnp.where(problem.temporal_centre[1:-1, None, None], acceleration, 0.0)
-    return weights.temporal * problem.temporal_scale * jnp.sum(counted**2)
+    return weights.temporal * problem.temporal_scale * jnp.sum(accelerations(problem, sampled) ** 2)
+
+
+def accelerations(problem: FitProblem, positions: jax.Array) -> jax.Array:
+    """Second differences over frames of positions [F,3,M] m, per usual interval²: [F-2,3,M]; zero where none counts."""
+    before, centre, after = jnp.moveaxis(problem.temporal_stencil[1:-1, :, None, None], 1, 0)
+    counted = before * positions[:-2] + centre * positions[1:-1] + after * positions[2:]
+    # Padding may hold anything, which zero times is not zero.
+    return jnp.where(centre != 0, counted, 0.0)
 
 
 def neutral_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeights) -> jax.Array:
@@ -147,8 +156,11 @@ def offset_term(parameters: Parameters, problem: FitProblem, weights: EnergyWeig
     return weights.offset * jnp.sum(problem.row_share[:, None] * parameters.offsets**2)
 
 
-def focal_term(parameters: Parameters, weights: EnergyWeights, focal_guess: jax.Array | None) -> jax.Array:
-    """The weak prior on log focal about focal_guess [C] px; zero where there is none."""
+def focal_term(
+    parameters: Parameters, problem: FitProblem, weights: EnergyWeights, focal_guess: jax.Array | None
+) -> jax.Array:
+    """The prior on log focal about focal_guess [C] px, weak unless more is known; zero where there is none."""
     if focal_guess is None or not weights.has_focal_prior:
         return jnp.zeros((), parameters.focal.dtype)
-    return 0.5 * jnp.sum(jnp.log(parameters.focal / focal_guess) ** 2) / weights.focal_prior_std**2
+    squared = problem.focal_prior_weight * jnp.log(parameters.focal / focal_guess) ** 2
+    return 0.5 * jnp.sum(squared) / weights.focal_prior_std**2

@@ -68,7 +68,8 @@ def _record(
     # The energy's own prior, counted once: of standard deviation 1 for a weight of one half.
     identity_prior = 1.0 / np.sqrt(2.0 * float(weights.prior)) if float(weights.prior) > 0 else np.inf
     ratio = uncertainty.identity[:solved] / identity_prior
-    focal_prior = float(weights.focal_prior_std) if weights.has_focal_prior else np.inf
+    firmness = np.sqrt(np.asarray(objective.problem.focal_prior_weight))
+    focal_prior = float(weights.focal_prior_std) / firmness if weights.has_focal_prior else np.inf
     by_prior = (layout.focal != "fixed") & (observed.log_focal > BY_PRIOR * focal_prior)
     undecided = int((ratio > BY_PRIOR).sum())
     notes = [

@@ -14,25 +14,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from flowface_jax.alignment.alignment import Alignment
-from flowface_jax.cameras.model import Cameras, make_cameras
+from flowface_jax.cameras.model import Cameras
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.adamw import solve_adamw
 from flowface_jax.fitting.bundle import BundleState
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.credibility import credible
+from flowface_jax.fitting.decoding import decoded, head_record, unfinished_track
 from flowface_jax.fitting.error_bars import error_bars
+from flowface_jax.fitting.focal_prior import (
+    FocalPrior,
+    checked_prior,
+    focal_stds,
+    prior_record,
+    prior_weights,
+    std_with_prior,
+    weighed_stds,
+)
 from flowface_jax.fitting.initialise import freedom_of, initialise, observations_of
 from flowface_jax.fitting.levenberg_marquardt import solve_levenberg_marquardt
 from flowface_jax.fitting.observability import focal_note, focal_standard_deviation
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters
 from flowface_jax.fitting.problem import FitProblem, make_problem
 from flowface_jax.fitting.quality import Quality, assess
-from flowface_jax.fitting.solution import Solution
+from flowface_jax.fitting.solution import Solution, Watcher
 from flowface_jax.fitting.thinning import thinned
-from flowface_jax.fitting.track import Track, head_fingerprint
+from flowface_jax.fitting.timing import irregularity_note
+from flowface_jax.fitting.track import Track
 from flowface_jax.fitting.windows import (
     first_frames,
     solve_in_windows,
@@ -45,6 +55,8 @@ from flowface_jax.heads.model import HeadModel
 SOLVERS = {"levenberg_marquardt": solve_levenberg_marquardt, "adamw": solve_adamw}
 
 Progress = Callable[[int, float, float], None]
+Watch = Callable[[Callable[[], Track]], None]
+"""Called now and then with what makes a track of the solution so far; it costs something only if it is called."""
 
 
 def fit(
@@ -55,13 +67,17 @@ def fit(
     neutral_template: np.ndarray | None = None,
     progress: Progress | None = None,
     devices: Sequence[jax.Device] = (),
+    watch: Watch | None = None,
+    focal_prior: FocalPrior | None = None,
 ) -> Track:
     """Fit the head model (and unknown cameras) to an alignment by minimising the energy of section 3.2.2.
 
     cameras: known cameras, in the alignment's order; None = focal lengths and poses are solved for and the first
     camera is the world. neutral_template: [V,3] m, a metric neutral head for E_MICA. progress: called with
     (step, energy, damping or step scale). devices: spread the frames over these, of one host or several; by default
-    the default device does all. Every host must call with the same arguments.
+    the default device does all. Every host must call with the same arguments. watch: of solutions in between; not
+    called for videos that are solved in windows, nor with several devices. focal_prior: what is known beforehand of
+    focal lengths that are solved for; of no meaning with known `cameras`.
     Raises InputError where counts differ, no face is visible, views cannot be linked, or devices cannot be used.
     """
     config = config or FitConfig()
@@ -69,27 +85,46 @@ def fit(
         raise InputError(f"fit.solver={config.solver} runs on one device, found {len(devices)}; use the default solver")
     started = time.perf_counter()
     _check(alignment, cameras)
+    focal_prior = checked_prior(focal_prior, alignment.camera_count, are_known=cameras is not None)
     alignment, notes = credible(thinned(alignment, head, config.maximum_points))
     layout = make_layout(alignment, head, cameras, config)
-    state, focal_guess = initialise(alignment, head, cameras, layout, config)
+    state, focal_guess = initialise(alignment, head, cameras, layout, config, focal_prior)
     initialised = time.perf_counter()
     principal_point = alignment.image_size / 2.0 if cameras is None else np.asarray(cameras.principal_point)
     focal_guess = jnp.asarray(focal_guess, jnp.float32)
+    prepare = functools.partial(
+        make_problem,
+        head=head,
+        principal_point=principal_point,
+        config=config,
+        neutral_template=neutral_template,
+        focal_stds=weighed_stds(focal_prior, config, alignment),
+    )
     if len(devices) <= 1 and solved_in_windows(alignment.frame_count, layout, config):
         beginning = first_frames(alignment, window_size(config))
-        problem = make_problem(beginning, head, principal_point, config, neutral_template)
+        problem = prepare(beginning)
         chart = make_window_chart(problem, head, state, layout, config)
         solution = solve_in_windows(alignment, problem, chart, _all_frames(chart, state), config, focal_guess, progress)
         problem = with_all_frames(problem, alignment)
     else:
-        problem = make_problem(alignment, head, principal_point, config, neutral_template, devices=max(len(devices), 1))
+        problem = prepare(alignment, devices=max(len(devices), 1))
         chart = make_chart(problem, head, state, layout, config)
         solve = SOLVERS[config.solver]
-        solve = functools.partial(solve, devices=devices) if len(devices) > 1 else solve
+        if len(devices) > 1:
+            solve = functools.partial(solve, devices=devices)
+        elif watch is not None:
+            solve = functools.partial(solve, watch=_watching(watch, alignment, head, problem, chart))
         solution = solve(problem, chart, config, focal_guess, progress)
     solved = time.perf_counter()
     timings = {"initialise_s": initialised - started, "solve_s": solved - initialised}
-    return _make_track(alignment, head, cameras, config, problem, chart, solution, focal_guess, timings, notes)
+    told = (focal_guess, focal_prior, timings, notes)
+    return _make_track(alignment, head, cameras, config, problem, chart, solution, *told)
+
+
+def _watching(watch: Watch, alignment: Alignment, head: HeadModel, problem: FitProblem, chart: Chart) -> Watcher:
+    """What a solver is to call with its parameters and energies so far."""
+    make = functools.partial(unfinished_track, alignment=alignment, head=head, problem=problem, chart=chart)
+    return lambda so_far: watch(lambda: make(*so_far()))
 
 
 def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, config: FitConfig) -> Layout:
@@ -225,6 +260,7 @@ def _make_track(
     chart: Chart,
     solution: Solution,
     focal_guess: jax.Array,
+    focal_prior: FocalPrior | None,
     timings: dict[str, float],
     notes: list[str],
 ) -> Track:
@@ -232,31 +268,22 @@ def _make_track(
     real, parameters = alignment.frame_count, solution.parameters
     quality = assess(parameters, problem, alignment, head)
     focal_std = _focal_std(alignment, head, cameras, config, chart.layout, parameters)
+    focal_std = std_with_prior(focal_std, focal_prior, config)
     record = _record(alignment, head, config, chart.layout, solution, quality, focal_std)
     started, names = time.perf_counter(), alignment.camera_names
+    once = prior_weights(focal_stds(focal_prior, config, len(names)), config)
+    problem = dataclasses.replace(problem, focal_prior_weight=jnp.asarray(once))
     uncertainty, told = error_bars(parameters, problem, chart, config, focal_guess, head, real, names)
     timings["error_bars_s"] = time.perf_counter() - started
     record |= {"cameras_known": cameras is not None, "timings": timings, "uncertainty": told}
     record["notes"] = notes + record["notes"]
-    offsets = np.zeros((head.vertex_count, 3), np.float32)
-    offsets[np.asarray(problem.vertex_ids)] = np.asarray(parameters.offsets)
-    joints = np.zeros((real, head.joint_count, 3), np.float32)
-    if parameters.joint_rotations.shape[1]:
-        joints = np.asarray(parameters.joint_rotations)[:real]
+    if focal_prior is not None:
+        record["focal_prior"] = prior_record(focal_prior, config, names, np.asarray(parameters.focal))
     return Track(
-        identity=_padded(np.asarray(parameters.identity), head.identity_size),
-        expression=_padded(np.asarray(parameters.expression)[:real], head.expression_size),
-        joint_rotations=joints,
-        head_rotation=_rotation_vectors(np.asarray(parameters.head_rotation)[:real]),
-        head_translation=np.asarray(parameters.head_translation)[:real],
-        offsets=offsets,
-        cameras=_cameras(alignment, problem, parameters, chart.base),
-        observed=alignment.valid.copy(),
+        **decoded(parameters, alignment, head, problem, chart.base),
         residual_px=quality.points.median_px,
         residual_p90_px=quality.points.p90_px,
         face_width_px=quality.points.face_width_px,
-        frame_times=alignment.frame_times,
-        frame_ids=alignment.frame_ids,
         energy_history=solution.history,
         record=json.dumps(record, sort_keys=True),
         region_names=quality.region_names,
@@ -266,17 +293,6 @@ def _make_track(
         region_astray=quality.region_astray,
         uncertainty=uncertainty,
     )
-
-
-def _cameras(alignment: Alignment, problem: FitProblem, found: Parameters, base: Parameters) -> Cameras:
-    """The cameras that were found, or those that the fit began with where it ended in numbers that are not finite."""
-    values = [
-        (np.asarray(p.focal), np.asarray(p.camera_rotation), np.asarray(p.camera_translation)) for p in (found, base)
-    ]
-    sound = all(np.isfinite(array).all() for array in values[0])
-    focal, rotation, translation = values[0] if sound else values[1]
-    principal_point = np.asarray(problem.principal_point)
-    return make_cameras(focal, principal_point, rotation, translation, alignment.image_size, alignment.camera_names)
 
 
 def _record(
@@ -289,16 +305,16 @@ def _record(
     focal_std: np.ndarray,
 ) -> dict[str, Any]:
     """What made the track and how far to trust it."""
-    note = focal_note(focal_std, alignment.camera_names)
+    told = [focal_note(focal_std, alignment.camera_names), irregularity_note(alignment.frame_times)]
     terms = {f.name: float(getattr(solution.terms, f.name)) for f in dataclasses.fields(solution.terms)}
     return {
-        "head": {
-            "name": head.name,
-            "fingerprint": head_fingerprint(head),
-            "vertices": head.vertex_count,
-            "licence": head.licence,
+        "head": head_record(head),
+        "alignment": {
+            "source": alignment.source,
+            "point_set": alignment.point_set,
+            "points": alignment.point_count - alignment.placed,
+            "placed_by_hand": alignment.placed,
         },
-        "alignment": {"source": alignment.source, "point_set": alignment.point_set, "points": alignment.point_count},
         "settings": dataclasses.asdict(config),
         "layout": dataclasses.asdict(layout),
         "solver": {
@@ -309,7 +325,7 @@ def _record(
             "energy": terms,
         },
         "focal_relative_std": [float(s) for s in focal_std],
-        "notes": [note] if note else [],
+        "notes": [note for note in told if note],
         "flags": quality.flags,
         "residual": quality.residual_record(),
         "quality": quality.record(alignment),
@@ -325,7 +341,7 @@ def _focal_std(
     layout: Layout,
     parameters: Parameters,
 ) -> np.ndarray:
-    """Relative standard deviation of each focal length [C] at the solution."""
+    """Relative standard deviation of each focal length [C] at the solution, as far as the images tell."""
     observations = observations_of(alignment, head, cameras, config)
     real = alignment.frame_count
     arrays = {f.name: np.asarray(getattr(parameters, f.name), np.float64) for f in dataclasses.fields(parameters)}
@@ -343,19 +359,6 @@ def _focal_std(
     except np.linalg.LinAlgError:
         # Numbers that are not finite, or too large to multiply: the verdict on the track says so.
         return np.full(alignment.camera_count, np.nan)
-
-
-def _padded(values: np.ndarray, size: int) -> np.ndarray:
-    """Zero-pad the last axis: coefficients that were not solved for are zero."""
-    widths = [(0, 0)] * (values.ndim - 1) + [(0, size - values.shape[-1])]
-    return np.pad(values, widths)
-
-
-def _rotation_vectors(matrices: np.ndarray) -> np.ndarray:
-    """Axis-angle [F,3] of rotation matrices [F,3,3]; NaN where a matrix holds numbers that are not finite."""
-    known = np.isfinite(matrices).all((1, 2))
-    rotations = Rotation.from_matrix(np.where(known[:, None, None], matrices, np.eye(3)))
-    return np.where(known[:, None], rotations.as_rotvec(), np.nan).astype(np.float32)
 
 
 def versions() -> dict[str, Any]:

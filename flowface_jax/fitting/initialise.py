@@ -12,6 +12,7 @@ from flowface_jax.cameras.model import Cameras
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.bundle import BundleObservations, BundleState, Freedom, adjust
 from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.focal_prior import FocalPrior, focal_guesses, weighed_stds
 from flowface_jax.fitting.parameters import Layout
 from flowface_jax.fitting.problem import identity_scale
 from flowface_jax.fitting.procrustes import weak_perspective_poses
@@ -26,9 +27,15 @@ IDENTITY_SIZE = 60
 
 
 def initialise(
-    alignment: Alignment, head: HeadModel, cameras: Cameras | None, layout: Layout, config: FitConfig
+    alignment: Alignment,
+    head: HeadModel,
+    cameras: Cameras | None,
+    layout: Layout,
+    config: FitConfig,
+    focal_prior: FocalPrior | None = None,
 ) -> tuple[BundleState, np.ndarray]:
-    """Poses for every frame, cameras for every view, and the focal guess [C] px about which a weak prior is held.
+    """Poses for every frame, cameras for every view, and the focal guess [C] px about which a weak prior is held, or a
+    firmer one where `focal_prior` knows more.
 
     Known `cameras` are kept except for the groups that `layout` moves. Raises InputError where no frame shows a face
     or where the views never see it at the same time.
@@ -36,7 +43,7 @@ def initialise(
     observations = observations_of(alignment, head, cameras, config)
     if not observations.seen.size:
         raise InputError("no frame of any camera has a visible face; nothing can be fitted")
-    guess = TYPICAL_FOCAL * alignment.image_size.max(1).astype(np.float64)
+    guess = focal_guesses(focal_prior, TYPICAL_FOCAL * alignment.image_size.max(1).astype(np.float64))
     if cameras is not None:
         guess = np.asarray(cameras.focal, np.float64)
     poses = _poses_per_image(observations, guess)
@@ -55,7 +62,9 @@ def initialise(
         camera_translation=camera_translation,
         focal=guess,
     )
-    state = _refine(observations, state, freedom_of(observations, layout, config), layout)
+    freedom = freedom_of(observations, layout, config)
+    stds = weighed_stds(focal_prior, config, alignment)
+    state = _refine(observations, state, dataclasses.replace(freedom, focal_prior_std=stds), layout)
     return _fill_gaps(state, alignment.valid.any(0)), guess
 
 
@@ -130,8 +139,10 @@ def observations_of(
     template = at_points(np.asarray(head.template))
     weight = at_points(np.asarray(head.vertex_weights)[:, None])[:, 0]
     if alignment.point_set in ("mediapipe", "landmarks"):
-        weight = np.ones(len(weight))
+        weight = np.ones_like(weight)
     count = max(MAXIMUM_POINTS // max(2, alignment.camera_count), 60)
+    # A few points placed by hand do not make a pose; the full fit has them.
+    weight = weight[: alignment.point_count - alignment.placed]
     chosen = _spread(template, np.flatnonzero(weight >= 0.5 * weight.max()), count)
     identity = min(config.identity_size or IDENTITY_SIZE, IDENTITY_SIZE)
     expression = config.expression_size or head.expression_size

@@ -20,7 +20,7 @@ from flowface_jax.fitting.normal_equations import NormalEquations
 from flowface_jax.fitting.objective import Objective, make_objective
 from flowface_jax.fitting.parameters import Chart, Parameters, assemble, initial_variables
 from flowface_jax.fitting.problem import FitProblem
-from flowface_jax.fitting.solution import Solution
+from flowface_jax.fitting.solution import Solution, Watcher
 from flowface_jax.pytrees import pytree_dataclass
 
 FIRST_DAMPING = 1e-3
@@ -54,12 +54,13 @@ def solve_levenberg_marquardt(
     focal_guess: jax.Array,
     progress: Callable[[int, float, float], None] | None = None,
     devices: Sequence[jax.Device] = (),
+    watch: Watcher | None = None,
 ) -> Solution:
     """Minimise the energy from `chart.base`. progress: called with (iteration, energy, damping) after each one.
-    devices: where the frames are spread; the default device if not several.
+    devices: where the frames are spread; the default device if not several. watch: called before each one.
     """
     objective = make_objective(problem, chart, EnergyWeights.of(config), focal_guess, devices)
-    state = minimise(objective, config, progress=progress)
+    state = minimise(objective, config, progress=progress, watch=watch)
     history = np.asarray(state.history)[: int(state.iteration)]
     return Solution(state.parameters, history, bool(state.finished), objective.terms(np.asarray(state.energies)))
 
@@ -69,6 +70,7 @@ def minimise(
     config: FitConfig,
     negligible: float = 0.0,
     progress: Callable[[int, float, float], None] | None = None,
+    watch: Watcher | None = None,
 ) -> LevenbergState:
     """Iterate from the chart's base until converged or at `config.max_iterations`.
 
@@ -77,10 +79,16 @@ def minimise(
     state = start(objective, config.max_iterations)
     tolerance, negligible = jnp.asarray(config.energy_tolerance), jnp.asarray(negligible)
     while not bool(state.finished) and int(state.iteration) < config.max_iterations:
+        if watch is not None:
+            watch(_so_far(state))
         state = _advance_jit(state, objective, tolerance, negligible)
         if progress is not None:
             progress(int(state.iteration), float(jnp.sum(state.energies)), float(state.damping))
     return state
+
+
+def _so_far(state: LevenbergState) -> Callable[[], tuple[Parameters, np.ndarray]]:
+    return lambda: (state.parameters, np.asarray(state.history)[: int(state.iteration)])
 
 
 @functools.partial(jax.jit, static_argnames=("limit",))

@@ -85,7 +85,7 @@ def linearise_alignment(
     def collapsed_frame(
         local: jax.Array, rotation: jax.Array, translation: jax.Array, mean: jax.Array, inverse_std: jax.Array
     ) -> Collapsed:
-        seen = (views, mean, inverse_std, problem.point_weight, weights, cameras_move)
+        seen = (views, mean, inverse_std, problem.point_weight, problem.kernel_width, weights, cameras_move)
         return collapse(local, rotation, translation, *seen)
 
     def one_chunk(index: jax.Array) -> tuple[PointSums, FrameBlocks]:

@@ -76,7 +76,7 @@ class Objective:
             self._temporal(parameters),
             neutral_term(parameters, self.problem, self.weights),
             offset_term(parameters, self.problem, self.weights),
-            focal_term(parameters, self.weights, self.focal_guess),
+            focal_term(parameters, self.problem, self.weights, self.focal_guess),
         ]
         if self.received is not None:
             others.append(self.received.energy(parameters, self.chart, self.columns))

@@ -67,11 +67,12 @@ def add_shared_priors(
         gradient = gradient.at[part].add(stiffness * offsets.reshape(-1))
     if "log_focal" in slices and weights.has_focal_prior:
         part = slices["log_focal"]
-        pull = jnp.log(parameters.focal / focal_guess) / weights.focal_prior_std**2
-        count = part.stop - part.start
-        each = parameters.focal.shape[0] // count / weights.focal_prior_std**2
-        curvature = curvature.at[part, part].add(each * jnp.eye(count))
-        gradient = gradient.at[part].add(pull if count == pull.shape[0] else pull.sum(keepdims=True))
+        stiffness = problem.focal_prior_weight / weights.focal_prior_std**2
+        pull = stiffness * jnp.log(parameters.focal / focal_guess)
+        if part.stop - part.start != pull.shape[0]:
+            stiffness, pull = stiffness.sum(keepdims=True), pull.sum(keepdims=True)
+        curvature = curvature.at[part, part].add(jnp.diag(stiffness))
+        gradient = gradient.at[part].add(pull)
     system = dataclasses.replace(system, shared=curvature, gradient_shared=gradient)
     return _add_neutral(system, parameters, problem, weights, chart, columns)
 

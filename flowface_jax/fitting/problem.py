@@ -12,11 +12,17 @@ import numpy as np
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.config import FitConfig
+from flowface_jax.fitting.focal_prior import prior_weights
+from flowface_jax.fitting.timing import acceleration_stencils
 from flowface_jax.heads.model import HeadModel, restrict
 from flowface_jax.pytrees import pytree_dataclass
 
 FLAME_VERTICES = 5023
 """Sums over all vertices are counted as if every head had as many vertices as the paper's."""
+
+NEVER_OUTLIER = 1000.0
+"""Width of the robust kernel, in its usual widths, for points placed by hand: a person who corrects a fit places them
+where the fit is far off, which is just what the kernel would ignore."""
 
 
 @pytree_dataclass
@@ -27,13 +33,16 @@ class FitProblem:
     (k corners a point, k = 1 where points are vertices; a vertex may so appear several times), then the M vertices of
     the temporal term: whatever is needed is a slice, and no gather has to be differentiated.
     barycentric: [k,P].
-    mean: [C,F,P,2] px. inverse_std: [C,F,P] 1/px, 0 where not observed. point_weight: [P] λ_i.
-    real_frame: [F] bool, False for padding. temporal_centre: [F] bool, True where t−1, t and t+1 are all real frames.
+    mean: [C,F,P,2] px. inverse_std: [C,F,P] 1/px, 0 where not observed. point_weight: [P] λ_i. kernel_width: [P] how
+        many times as far as usual the robust kernel begins to bend.
+    real_frame: [F] bool, False for padding. temporal_stencil: [F,3] factors of the frames t−1, t and t+1 in the
+        acceleration at t (see `timing`), zero where they are not all real frames.
     temporal_scale: () how many of FLAME's
         vertices each of them stands for, so that λ_temp means the same for every head.
     principal_point: [C,2] px. neutral_residual: [V,3] m, template minus the given neutral head, or [0,3].
     neutral_basis: [V,3,S]. vertex_ids: [N] row of each evaluated vertex in the full head. row_share: [N] one over how
-    often that vertex is evaluated. identity_scale: () how often the identity prior counts.
+    often that vertex is evaluated. identity_scale: () how often the identity prior counts. focal_prior_weight: [C] how
+    many times as heavy as usual the prior on each focal length is.
     """
 
     head: HeadModel
@@ -41,8 +50,9 @@ class FitProblem:
     mean: jax.Array
     inverse_std: jax.Array
     point_weight: jax.Array
+    kernel_width: jax.Array
     real_frame: jax.Array
-    temporal_centre: jax.Array
+    temporal_stencil: jax.Array
     temporal_scale: jax.Array
     principal_point: jax.Array
     neutral_residual: jax.Array
@@ -50,6 +60,7 @@ class FitProblem:
     vertex_ids: jax.Array
     row_share: jax.Array
     identity_scale: jax.Array
+    focal_prior_weight: jax.Array
 
     @property
     def frame_count(self) -> int:
@@ -75,9 +86,11 @@ def make_problem(
     neutral_template: np.ndarray | None = None,
     frames: np.ndarray | None = None,
     devices: int = 1,
+    focal_stds: np.ndarray | None = None,
 ) -> FitProblem:
     """Gather what the energy needs. frames: indices of the frames to use (all by default). devices: how many the
-    frames will be spread over.
+    frames will be spread over. focal_stds: [C] of the priors on log focal, where they are not all
+    fit.focal_prior_std.
 
     Raises InputError where points, neutral template or sizes do not fit the head.
     """
@@ -88,23 +101,24 @@ def make_problem(
     temporal = _spread_vertices(head, config.temporal_vertices)
     vertex_ids = np.concatenate([corners.T.ravel(), temporal])
     selected = np.arange(alignment.frame_count) if frames is None else np.asarray(frames)
-    consecutive = frames is None and is_sequence(alignment)
     real, count = len(selected), padded_length(len(selected), devices)
     # A slice, not an index, where all frames are used: the observations may fill a good part of the memory.
     chosen = slice(None) if frames is None else selected
     inverse_std = inverse_standard_deviations(alignment.std[:, chosen], alignment.valid[:, chosen])
+    stds = np.full(alignment.camera_count, config.focal_prior_std) if focal_stds is None else focal_stds
     solved = leading(head, config.identity_size, config.expression_size)
-    centre = np.zeros(count, bool)
-    if consecutive and real >= 3:
-        centre[1 : real - 1] = True
+    stencil = np.zeros((count, 3), np.float32)
+    if frames is None:
+        stencil[:real] = temporal_stencils(alignment)
     return FitProblem(
         head=restrict(solved, jnp.asarray(vertex_ids)),
         barycentric=jnp.asarray(barycentric.T),
         mean=jnp.asarray(_pad(alignment.mean[:, chosen], count)),
         inverse_std=jnp.asarray(_pad(inverse_std, count)),
         point_weight=jnp.asarray(_point_weights(alignment, head, surface.vertex_ids, surface.barycentric)),
+        kernel_width=jnp.where(jnp.arange(len(corners)) < len(corners) - alignment.placed, 1.0, NEVER_OUTLIER),
         real_frame=jnp.arange(count) < real,
-        temporal_centre=jnp.asarray(centre),
+        temporal_stencil=jnp.asarray(stencil),
         temporal_scale=jnp.float32(FLAME_VERTICES / len(temporal)),
         principal_point=jnp.asarray(principal_point, jnp.float32),
         neutral_residual=jnp.asarray(_neutral_residual(head, neutral_template)),
@@ -112,6 +126,7 @@ def make_problem(
         vertex_ids=jnp.asarray(vertex_ids, jnp.int32),
         row_share=jnp.asarray(1.0 / np.bincount(vertex_ids)[vertex_ids], jnp.float32),
         identity_scale=jnp.float32(identity_scale(inverse_std > 0, config)),
+        focal_prior_weight=jnp.asarray(prior_weights(stds, config)),
     )
 
 
@@ -144,16 +159,27 @@ def leading(head: HeadModel, identity_size: int, expression_size: int) -> HeadMo
 
 
 def _point_weights(alignment: Alignment, head: HeadModel, ids: jax.Array, barycentric: jax.Array) -> np.ndarray:
-    """λ_i per observed point: the head's vertex weights, but 1 for landmark sets (all chosen to be seen)."""
+    """λ_i per observed point: the head's vertex weights, but 1 for landmark sets (all chosen to be seen) and for what
+    was placed by hand.
+    """
     if alignment.point_set in ("mediapipe", "landmarks"):
         return np.ones(alignment.point_count, np.float32)
-    return (np.asarray(head.vertex_weights)[np.asarray(ids)] * np.asarray(barycentric)).sum(1).astype(np.float32)
+    weights = (np.asarray(head.vertex_weights)[np.asarray(ids)] * np.asarray(barycentric)).sum(1).astype(np.float32)
+    weights[alignment.point_count - alignment.placed :] = 1.0
+    return weights
 
 
 def is_sequence(alignment: Alignment) -> bool:
     """Whether neighbouring frames are neighbours in time (a photo collection has no time stamps)."""
     times = alignment.frame_times
     return bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
+
+
+def temporal_stencils(alignment: Alignment) -> np.ndarray:
+    """The acceleration about each frame [F,3] (see `FitProblem`); zero where frames are not neighbours in time."""
+    if not is_sequence(alignment):
+        return np.zeros((alignment.frame_count, 3), np.float32)
+    return acceleration_stencils(alignment.frame_times)
 
 
 def _spread_vertices(head: HeadModel, count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,3 +23,9 @@ class Solution:
     converged: bool
     terms: EnergyTerms
     windows: int = 0
+
+
+Watcher = Callable[[Callable[[], tuple[Parameters, np.ndarray]]], None]
+"""Called by a solver between its steps with what gives its parameters and its energies [n] so far, valid until the
+call returns.
+"""

@@ -42,10 +42,11 @@ def add_temporal(
         # Two frames more on either side: an acceleration reaches that far from the frames it is felt by.
         wanted = start + jnp.arange(-2, chunk + 2)
         inside = jnp.clip(wanted, 0, frames - 1)
-        counted = jnp.where((wanted >= 0) & (wanted < frames), problem.temporal_centre[inside], False)
-        motion = _motion(parameters, inside, counted, bases, chart)
-        present = ((bases.temporal_rigid, rigid_terms), (bases.temporal_other_rows, free_terms))
-        terms = [of(motion, bases, chart, columns) for rows, of in present if len(rows)]
+        present = ((wanted >= 0) & (wanted < frames))[:, None]
+        stencil = jnp.where(present, problem.temporal_stencil[inside], 0.0)
+        motion = _motion(parameters, inside, stencil, bases, chart)
+        kinds = ((bases.temporal_rigid, rigid_terms), (bases.temporal_other_rows, free_terms))
+        terms = [of(motion, bases, chart, columns) for rows, of in kinds if len(rows)]
         return jax.tree.map(lambda *parts: stiffness * sum(parts), *terms)
 
     starts = first + chunk * jnp.arange(system.diagonal.shape[0] // chunk)
@@ -67,8 +68,8 @@ def add_temporal(
     )
 
 
-def _motion(parameters: Parameters, frames: jax.Array, counted: jax.Array, bases: PointBases, chart: Chart) -> Motion:
-    """Positions of the temporal vertices in `frames` [n], and whether each is the centre of an acceleration [n]."""
+def _motion(parameters: Parameters, frames: jax.Array, stencil: jax.Array, bases: PointBases, chart: Chart) -> Motion:
+    """Positions of the temporal vertices in `frames` [n], and the acceleration about each [n,3]."""
     head = bases.temporal_head
     offsets = parameters.offsets[parameters.offsets.shape[0] - head.vertex_count :]
     joints = parameters.joint_rotations[frames]
@@ -84,5 +85,5 @@ def _motion(parameters: Parameters, frames: jax.Array, counted: jax.Array, bases
         identity=parameters.identity,
         expression=parameters.expression[frames],
         joint_rotations=joints,
-        counted=counted.astype(local.dtype),
+        stencil=stencil.astype(local.dtype),
     )

@@ -1,9 +1,10 @@
 """The acceleration term of one chunk of frames, once for vertices that move rigidly but for the blend shapes, once for
 all others.
 
-With D the second difference over frames, E_temp = λ Σ ‖D x‖², so a frame's block with the frame k later is
-(DᵀD)(t, t+k) · X(t)ᵀ X(t+k), where X(t) are the vertices' derivatives in the world. For a rigid vertex X(t) = R(t) Z
-with Z constant: X(t)ᵀ X(t+k) is nine numbers of R(t)ᵀ R(t+k) times moments of Z that are summed over vertices once.
+With D the second difference over frames (at their own times, where they are uneven), E_temp = λ Σ ‖D x‖², so a frame's
+block with the frame k later is (DᵀD)(t, t+k) · X(t)ᵀ X(t+k), where X(t) are the vertices' derivatives in the world. For
+a rigid vertex X(t) = R(t) Z with Z constant: X(t)ᵀ X(t+k) is nine numbers of R(t)ᵀ R(t+k) times moments of Z that are
+summed over vertices once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Motion:
     """The temporal vertices of a chunk's c frames and of two more on either side, n = c + 4.
 
     local and world [n,3,M] m, rotation [n,3,3] of the head, identity [S], expression [n,E], joint_rotations [n,K,3],
-    counted [n]: 1 where the frame is the centre of an acceleration.
+    stencil [n,3]: factors of the frames before, at and after each in its acceleration, zero where none is counted.
     """
 
     local: jax.Array
@@ -38,17 +39,30 @@ class Motion:
     identity: jax.Array
     expression: jax.Array
     joint_rotations: jax.Array
-    counted: jax.Array
+    stencil: jax.Array
 
     def accelerations(self, values: jax.Array) -> jax.Array:
         """Second differences of values [n,...] about frames 1 … n−2, zero where none is counted: [c+2,...]."""
-        weight = self.counted[1:-1].reshape(-1, *(1,) * (values.ndim - 1))
-        return weight * (values[:-2] - 2.0 * values[1:-1] + values[2:])
+        before, centre, after = self._factors(slice(1, -1), values.ndim)
+        return before * values[:-2] + centre * values[1:-1] + after * values[2:]
+
+    def felt(self, changes: jax.Array) -> jax.Array:
+        """What the chunk's frames feel of accelerations [c+2,...]: the second difference's transpose, [c,...]."""
+        before, centre, after = (
+            self._factors(rows, changes.ndim)[which]
+            for which, rows in ((0, slice(3, -1)), (1, slice(2, -2)), (2, slice(1, -3)))
+        )
+        return after * changes[:-2] + centre * changes[1:-1] + before * changes[2:]
 
     def couplings(self) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Entries of DᵀD between each of the c frames and itself, the next, and the one after: [c] each."""
-        before, centre, after = self.counted[1:-3], self.counted[2:-2], self.counted[3:-1]
-        return before + 4.0 * centre + after, -2.0 * (centre + after), after
+        earlier, own, later = self.stencil[1:-3], self.stencil[2:-2], self.stencil[3:-1]
+        itself = earlier[:, 2] ** 2 + own[:, 1] ** 2 + later[:, 0] ** 2
+        return itself, own[:, 1] * own[:, 2] + later[:, 0] * later[:, 1], later[:, 0] * later[:, 2]
+
+    def _factors(self, rows: slice, dimensions: int) -> jax.Array:
+        """The three factors of some frames, to multiply values [m,...] of so many axes with: [3,m,...]."""
+        return self.stencil[rows].T.reshape(3, -1, *(1,) * (dimensions - 1))
 
 
 @pytree_dataclass
@@ -62,11 +76,6 @@ class TemporalTerms:
     gradient_rows: jax.Array
     shared: jax.Array
     gradient_shared: jax.Array
-
-
-def felt(changes: jax.Array) -> jax.Array:
-    """What the chunk's frames feel of accelerations [c+2,...]: their second difference again, [c,...]."""
-    return changes[:-2] - 2.0 * changes[1:-1] + changes[2:]
 
 
 def rigid_terms(motion: Motion, bases: PointBases, chart: Chart, columns: Columns) -> TemporalTerms:
@@ -95,8 +104,8 @@ def rigid_terms(motion: Motion, bases: PointBases, chart: Chart, columns: Column
         )
 
     changes, turning = motion.accelerations(world), motion.accelerations(motion.rotation)
-    pull = jnp.einsum("tki,tkv->tiv", rotation, felt(changes))
-    against = jnp.einsum("tki,tkj->tij", rotation, felt(turning))
+    pull = jnp.einsum("tki,tkv->tiv", rotation, motion.felt(changes))
+    against = jnp.einsum("tki,tkj->tij", rotation, motion.felt(turning))
     posing_against = jnp.swapaxes(against, 1, 2)[:, None] @ own_posing
     rows, unit = bases.rigid_offset_rows, UNITS["offsets"]
     expression_offsets = unit * jnp.einsum("xir,tij->txrj", expression[..., rows], against)
@@ -159,8 +168,8 @@ def free_terms(motion: Motion, bases: PointBases, chart: Chart, columns: Columns
     rows, unit = bases.other_offset_rows, UNITS["offsets"]
     to_slots = lambda part: _by_slot(part, bases.other_offset_slots, chart)
     border = [
-        jnp.einsum("txiv,tsiv->txs", own, felt(dense)),
-        to_slots(unit * jnp.einsum("txir,tij->txrj", own[..., rows], felt(turning))),
+        jnp.einsum("txiv,tsiv->txs", own, motion.felt(dense)),
+        to_slots(unit * jnp.einsum("txir,tij->txrj", own[..., rows], motion.felt(turning))),
     ]
     inner_changes, inner_dense, inner = changes[1:-1], dense[1:-1], turning[1:-1]
     among = unit**2 * jnp.einsum("tki,tkj->ij", inner, inner)
@@ -173,7 +182,7 @@ def free_terms(motion: Motion, bases: PointBases, chart: Chart, columns: Columns
         following=with_later(1),
         second=with_later(2),
         border=_widened(jnp.concatenate(border, axis=2), columns),
-        gradient_rows=jnp.einsum("txiv,tiv->tx", own, felt(changes)),
+        gradient_rows=jnp.einsum("txiv,tiv->tx", own, motion.felt(changes)),
         shared=_border_block(
             jnp.einsum("txiv,tyiv->xy", inner_dense, inner_dense),
             to_slots(unit * jnp.einsum("txir,tij->xrj", inner_dense[..., rows], inner)),

@@ -20,17 +20,20 @@ def thinned(alignment: Alignment, head: HeadModel, count: int) -> Alignment:
     """The alignment with at most `count` of its points, as dense as before where they are denser; count 0: all.
 
     Farthest-point sampling of the neutral head, in units of the points' own spacing, once among those that count (face
-    and ears) and once among the others. Only vertices and surface points are thinned: landmarks are few and chosen. The
-    very same alignment comes back where nothing is to be left out. Raises InputError where it does not fit the head.
+    and ears) and once among the others. Only vertices and surface points are thinned: landmarks are few and chosen, and
+    so are points placed by hand, which come on top. The very same alignment comes back where nothing is to be left out.
+    Raises InputError where it does not fit the head.
     """
     dense = alignment.point_set in ("vertices", "surface")
-    if not dense or not 0 < count < alignment.point_count:
+    found = alignment.point_count - alignment.placed
+    if not dense or not 0 < count < found:
         return alignment
     surface = alignment.points_on(head)
     ids, barycentric = np.asarray(surface.vertex_ids), np.asarray(surface.barycentric)
     at_points = lambda values: np.einsum("pkd,pk->pd", np.asarray(values, np.float64)[ids], barycentric)
     weight = at_points(np.asarray(head.vertex_weights)[:, None])[:, 0]
-    kept = _kept(at_points(head.template), weight, count)
+    kept = _kept(at_points(head.template)[:found], weight[:found], count)
+    kept = np.concatenate([kept, np.arange(found, alignment.point_count)])
     return dataclasses.replace(
         alignment,
         mean=alignment.mean[:, :, kept],

@@ -23,7 +23,7 @@ from flowface_jax.fitting.hand_over import CARRIED, HandOver, hand_over, nothing
 from flowface_jax.fitting.levenberg_marquardt import LevenbergState, minimise, start
 from flowface_jax.fitting.objective import Objective, make_objective
 from flowface_jax.fitting.parameters import Chart, Layout, Parameters
-from flowface_jax.fitting.problem import FitProblem, inverse_standard_deviations, is_sequence, padded_length
+from flowface_jax.fitting.problem import FitProblem, inverse_standard_deviations, padded_length, temporal_stencils
 from flowface_jax.fitting.solution import Solution
 
 ROWS = ("expression", "joint_rotations", "head_rotation", "head_translation")
@@ -57,7 +57,7 @@ class Video:
 
     template: the objective of any window, its observations to be replaced. parameters: Parameters in NumPy arrays, rows
     for all F frames. images: [F] how many cameras see a face. windows: in order. initial_focal: [C] px, the focal
-    lengths that the initial poses belong to.
+    lengths that the initial poses belong to. stencils: [F,3] of the accelerations of all frames.
     """
 
     alignment: Alignment
@@ -67,6 +67,7 @@ class Video:
     images: np.ndarray
     windows: list[Window]
     initial_focal: np.ndarray
+    stencils: np.ndarray
 
     @property
     def size(self) -> int:
@@ -105,7 +106,7 @@ def with_all_frames(problem: FitProblem, alignment: Alignment) -> FitProblem:
         mean=alignment.mean,
         inverse_std=inverse_standard_deviations(alignment.std, alignment.valid),
         real_frame=np.ones(frames, bool),
-        temporal_centre=is_sequence(alignment) & (np.arange(frames) % (frames - 1) > 0),
+        temporal_stencil=temporal_stencils(alignment),
     )
 
 
@@ -193,6 +194,7 @@ def _video(
         images=images,
         windows=plan_windows(images > 0, problem.frame_count - CARRIED),
         initial_focal=parameters.focal.copy(),
+        stencils=temporal_stencils(alignment),
     )
 
 
@@ -255,7 +257,7 @@ def _objective(video: Video, window: Window, received: HandOver) -> Objective:
         mean=_placed(video.alignment.mean[:, span], video.size),
         inverse_std=_placed(inverse_std, video.size),
         real_frame=jnp.asarray(_is_new(window, video.size)),
-        temporal_centre=jnp.asarray(_centres(video, window)),
+        temporal_stencil=jnp.asarray(_stencils(video, window)),
         identity_scale=jnp.float32(count),
     )
     free = np.ones((video.size, template.columns.frame_size), bool)
@@ -295,11 +297,11 @@ def _is_new(window: Window, size: int) -> np.ndarray:
     return (place >= 0) & (place < window.count)
 
 
-def _centres(video: Video, window: Window) -> np.ndarray:
-    """Centres [T] of the accelerations that a new frame takes part in."""
+def _stencils(video: Video, window: Window) -> np.ndarray:
+    """Factors [T,3] of the accelerations that a new frame takes part in; zero elsewhere."""
     frame = window.first - CARRIED + np.arange(video.size)
     inside = (frame >= 1) & (frame + 1 >= window.first) & (frame + 1 < window.end)
-    return inside & is_sequence(video.alignment)
+    return np.where(inside[:, None], video.stencils[np.clip(frame, 0, len(video.stencils) - 1)], np.float32(0))
 
 
 def _placed(values: np.ndarray, size: int) -> jax.Array:

@@ -84,13 +84,13 @@ def test_a_face_too_fast_to_follow_is_detected_again(head):
 def test_a_late_answer_does_not_displace_a_newer_one(head):
     follower = FaceFollower(DotsDetector(), 1, static=False, name="film")
     old, new = np.asarray([0.0, 0, 9, 9]), np.asarray([5.0, 5, 14, 14])
-    assert follower.expected_box() is None
+    assert follower.expected_box(0) is None
     follower.learn(7, new)
     follower.learn(3, old)
     assert follower.detect(4, np.zeros((20, 20, 3), np.uint8)) is None
-    assert (follower.expected_box() == new).all()
+    assert (follower.expected_box(8) == new).all()
     assert follower.detect(8, np.zeros((20, 20, 3), np.uint8)) is None
-    assert follower.expected_box() is None
+    assert follower.expected_box(9) is None
 
 
 def test_frames_without_the_face_are_invalid_and_it_is_found_again(head, caplog):

@@ -2,6 +2,7 @@
 
 import logging
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_variable_frame_rate_keeps_the_containers_times(tmp_path):
     assert np.allclose([f.time_s for f in source], np.asarray(times) / 1000, atol=1e-3)
 
 
+def test_a_time_that_is_stated_twice_does_not_stand_still(tmp_path):
+    with av.open(str(tmp_path / "film.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=2500)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for _ in range(6):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(_grey(90), format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(tmp_path / "film.mkv")) as container:
+        assert len({frame.time for frame in container.decode(video=0)}) < 6
+    assert (np.diff([frame.time_s for frame in open_frames(tmp_path / "film.mkv")]) > 0).all()
+
+
 def test_odd_sizes_are_kept(tmp_path):
     source = open_frames(write_film(tmp_path / "film.mp4", [_grey(90, 61, 47)] * 2))
     assert source.info.size == (61, 47) and next(iter(source)).image.shape == (47, 61, 3)
@@ -89,7 +102,7 @@ def test_a_folder_of_images_is_sorted_by_number(tmp_path):
 
 def test_grey_transparent_and_deep_images_become_rgb8(tmp_path):
     rgb = corner_picture()
-    cv2.imwrite(str(tmp_path / "1_rgba.png"), np.dstack([rgb[..., ::-1], np.full(rgb.shape[:2], 200, np.uint8)]))
+    cv2.imwrite(str(tmp_path / "1_rgba.png"), np.dstack([rgb[..., ::-1], np.full(rgb.shape[:2], 255, np.uint8)]))
     cv2.imwrite(str(tmp_path / "2_deep.png"), rgb[..., ::-1].astype(np.uint16) * 257)
     cv2.imwrite(str(tmp_path / "3_grey.png"), rgb[..., 0])
     rgba, deep, grey = (f.image for f in open_frames(tmp_path))

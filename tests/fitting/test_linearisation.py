@@ -20,6 +20,8 @@ from flowface_jax.fitting.problem import FLAME_VERTICES, make_problem
 from tests.fitting.small import as_float64, small_alignment, small_cameras, small_head
 
 FRAMES = 5
+TIMES = np.cumsum(1 + np.arange(FRAMES) % 3) / 30
+"""Uneven, as dropped frames make them."""
 
 CASES = {
     "uncalibrated rig, surface points, joints": {"joints": ("jaw", "left_eye"), "temporal_vertices": 20},
@@ -32,7 +34,7 @@ CASES = {
 
 def _alignment(head, cameras, vertices):
     if not vertices:
-        return small_alignment(head, cameras=cameras, frames=FRAMES)
+        return dataclasses.replace(small_alignment(head, cameras=cameras, frames=FRAMES), frame_times=TIMES)
     random = np.random.default_rng(2)
     shape = (cameras, FRAMES, head.vertex_count)
     return make_alignment(
@@ -41,7 +43,7 @@ def _alignment(head, cameras, vertices):
         np.ones(shape[:2], bool),
         [[256, 192]] * cameras,
         "vertices",
-        frame_times=np.arange(FRAMES) / 30,
+        frame_times=TIMES,
     )
 
 
@@ -54,6 +56,7 @@ def _objective(cameras=2, known=False, vertices=False, **settings):
     layout = make_layout(alignment, head, calibration, config)
     state, guess = initialise(alignment, head, calibration, layout, config)
     problem = make_problem(alignment, head, alignment.image_size / 2.0, config, neutral)
+    problem = dataclasses.replace(problem, focal_prior_weight=1.0 + 3.0 * jnp.arange(cameras))
     chart = as_float64(make_chart(problem, head, state, layout, config))
     weights = as_float64(EnergyWeights.of(config))
     return make_objective(as_float64(problem), chart, weights, jnp.asarray(guess))
@@ -67,8 +70,8 @@ def _residuals(parameters, objective):
     root = jnp.sqrt(problem.point_weight) * problem.inverse_std
     expression = jnp.where(problem.real_frame[:, None], parameters.expression, 0.0) / problem.head.expression_std
     sampled = world[..., problem.barycentric.size :]
-    acceleration = sampled[:-2] - 2.0 * sampled[1:-1] + sampled[2:]
-    acceleration = jnp.where(problem.temporal_centre[1:-1, None, None], acceleration, 0.0)
+    stencil = problem.temporal_stencil[1:-1, :, None, None]
+    acceleration = stencil[:, 0] * sampled[:-2] + stencil[:, 1] * sampled[1:-1] + stencil[:, 2] * sampled[2:]
     neutral = problem.neutral_residual + problem.neutral_basis @ parameters.identity
     neutral = neutral + jnp.zeros_like(neutral).at[problem.vertex_ids].set(parameters.offsets)
     per_vertex = problem.identity_scale * FLAME_VERTICES / len(neutral)
@@ -80,7 +83,9 @@ def _residuals(parameters, objective):
         jnp.sqrt(2 * weights.temporal * problem.temporal_scale) * acceleration,
         jnp.sqrt(2 * weights.neutral * per_vertex) * neutral,
         jnp.sqrt(2 * weights.offset * problem.row_share[:, None]) * parameters.offsets,
-        jnp.log(parameters.focal / objective.focal_guess) / weights.focal_prior_std,
+        jnp.sqrt(problem.focal_prior_weight)
+        * jnp.log(parameters.focal / objective.focal_guess)
+        / weights.focal_prior_std,
     ]
     return jnp.concatenate([part.ravel() for part in parts])
 

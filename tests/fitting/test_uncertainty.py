@@ -164,7 +164,7 @@ def test_zero_at_limits_and_infinite_where_nothing_is_seen():
     problem = dataclasses.replace(
         objective.problem,
         inverse_std=unseen,
-        temporal_centre=jnp.zeros_like(objective.problem.temporal_centre),
+        temporal_stencil=jnp.zeros_like(objective.problem.temporal_stencil),
         head=dataclasses.replace(objective.problem.head, expression_limits=low),
     )
     objective = dataclasses.replace(objective, problem=problem)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.errors import InputError
+from flowface_jax.heads.landmark_names import LANDMARK_NAMES
 from flowface_jax.heads.model import HeadModel, SurfacePoints
 from flowface_jax.storage import require_file
 
@@ -23,7 +24,7 @@ KEY_POINT_NAMES = (
     "left mouth corner",
 )
 """In NoW's order; right and left are the subject's."""
-LANDMARK_IDS = (36, 39, 42, 45, 33, 48, 54)
+LANDMARK_IDS = tuple(LANDMARK_NAMES[name] for name in KEY_POINT_NAMES)
 """The same among the 68 Multi-PIE landmarks."""
 _KIND = "seven key points (.npy, .txt or MeshLab's .pp)"
 _POINT = re.compile(r"<point\b[^>]*>")

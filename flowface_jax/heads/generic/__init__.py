@@ -59,7 +59,7 @@ def generic_head() -> HeadModel:
         joint_names=joints.NAMES,
         expression_names=expressions.NAMES,
         name="generic",
-        licence="Apache-2.0",
+        licence="MIT",
     )
 
 

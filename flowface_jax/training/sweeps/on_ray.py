@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
-from flowface_jax.errors import InputError, MissingDependencyError
+from flowface_jax.clusters import check_room, connected, first_line, import_ray
 from flowface_jax.training.sweeps.engine import Finished, Resources
 from flowface_jax.training.sweeps.members import Member, Sweep, read_sweep
 from flowface_jax.training.sweeps.running import run_member
@@ -28,18 +27,12 @@ def run_on_ray(
     Ray that the caller has started is used and left running. Every machine needs this package and the folder. Raises
     MissingDependencyError without Ray, InputError where the cluster cannot be reached or has too little for one run.
     """
-    ray = _ray()
-    ours = not ray.is_initialized()
-    if ours:
-        _connect(ray, address or os.environ.get("RAY_ADDRESS", "") or "local")
-    try:
-        _check_room(ray, resources)
+    ray = import_ray("--engine ray needs Ray: pip install 'flowface-jax[sweep]', or use --engine local")
+    with connected(ray, address):
+        check_room(ray, "run", resources.gpus, resources.cpus or 1, "--{kind}-per-run")
         options = {"num_cpus": resources.cpus or 1, "num_gpus": resources.gpus, "max_retries": _LOST_WORKERS}
         task = ray.remote(**options)(_run)
         _follow(ray, task, sweep, members, resources, finished)
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 def _run(folder: str, name: str, retries: int) -> dict[str, Any]:
@@ -63,7 +56,7 @@ def _follow(
             try:
                 ray.get(ended[0])
             except ray.exceptions.RayError as error:
-                _log.error("%s could not be followed: %s", member.name, _first_line(error))
+                _log.error("%s could not be followed: %s", member.name, first_line(error))
             finished(member, present_state(sweep.folder_of(member)))
     except BaseException:
         for reference in running:
@@ -72,42 +65,3 @@ def _follow(
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=15.0)
         raise
-
-
-def _check_room(ray: Any, resources: Resources) -> None:
-    """Raises InputError where no run would ever start."""
-    room = ray.cluster_resources()
-    for kind, wanted in (("GPU", resources.gpus), ("CPU", resources.cpus or 1)):
-        if wanted > room.get(kind, 0):
-            raise InputError(
-                f"each run is to have {wanted:g} {kind}s and Ray has {room.get(kind, 0):g} in all; lower "
-                f"--{kind.lower()}s-per-run, or name a larger cluster with --address"
-            )
-
-
-def _connect(ray: Any, address: str) -> None:
-    # An existing cluster refuses to be told about its dashboard.
-    options = {"include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
-        raise InputError(
-            f"Ray cannot be reached at '{address}': {_first_line(error)}; start it with 'ray start --head', or leave "
-            "--address out"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _ray() -> Any:
-    # Ray would send statistics to its makers.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingDependencyError(
-            "--engine ray needs Ray: pip install 'flowface-jax[sweep]', or use --engine local"
-        ) from error
-    return ray

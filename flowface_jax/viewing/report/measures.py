@@ -106,14 +106,19 @@ def measure_motion(track: Track, head: HeadModel) -> Motion:
     return Motion(openings, step, bend)
 
 
-def point_residuals(track: Track, head: HeadModel, alignment: Alignment) -> Residuals:
-    """How far the fit is from each observed point. Raises InputError where the alignment is not the track's."""
+def check_alignment(track: Track, alignment: Alignment) -> None:
+    """Raise InputError where the alignment is not of the track's cameras and frames."""
     shape, expected = (alignment.camera_count, alignment.frame_count), np.asarray(track.observed).shape
     if shape != expected or not np.array_equal(alignment.frame_ids, track.frame_ids):
         raise InputError(
             f"the alignment is of {shape[0]} camera(s) and {shape[1]} frame(s), the track of {expected[0]} and "
             f"{expected[1]}, or their frame numbers differ; give the alignment that the track was fitted to"
         )
+
+
+def point_residuals(track: Track, head: HeadModel, alignment: Alignment) -> Residuals:
+    """How far the fit is from each observed point. Raises InputError where the alignment is not the track's."""
+    check_alignment(track, alignment)
     surface = alignment.points_on(head)
     distances = np.full(alignment.std.shape, np.nan, np.float32)
     for f, world in enumerate(track.each_world_vertices(head)):
