@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TARGET.NAME=VALUE",
-        help="a setting of the target, e.g. glb.blend_shapes=false; repeatable",
+        help="a setting of the target, e.g. glb.cameras=false; repeatable",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
 

@@ -15,6 +15,10 @@ from flowface_jax.exporting.target import Target
 from flowface_jax.exporting.targets import TARGETS
 from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.settings import check_settings, settings_from
+from flowface_jax.storage import write_json
+
+MARK = "export.json"
+"""In every folder that an export wrote: no other folder is ever replaced."""
 
 
 def export(
@@ -40,6 +44,8 @@ def export(
     try:
         whole = beside / path.name
         chosen.write(performance, whole, config, reporter or SilentReporter())
+        if not chosen.suffix:
+            write_json(whole / MARK, {"target": chosen.name, "track": performance.name})
         _replace(path, whole)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -63,6 +69,8 @@ def _checked_output(path: Path, target: Target, overwrite: bool) -> Path:
     in_use = path.is_file() or (path.is_dir() and any(path.iterdir()))
     if in_use and not overwrite:
         raise InputError(f"{path} exists already; name another, or pass --overwrite")
+    if in_use and path.is_dir() and not (path / MARK).is_file():
+        raise InputError(f"{path} is not a folder that an export wrote, so it is not replaced; name another")
     return path
 
 

@@ -44,9 +44,14 @@ def test_what_fails_half_way_leaves_nothing_and_what_was_there_stays(tmp_path, r
     registered(write)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
+    (tmp_path / "out" / "export.json").write_text("{}")
     with pytest.raises(InputError, match="the rest is missing"):
         export(performance(), "made-up", tmp_path / "out", overwrite=True)
-    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*"))] == ["out", "out/mine"]
+    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*"))] == [
+        "out",
+        "out/export.json",
+        "out/mine",
+    ]
 
 
 def test_what_is_there_is_replaced_only_if_told(tmp_path, registered):
@@ -56,6 +61,16 @@ def test_what_is_there_is_replaced_only_if_told(tmp_path, registered):
         export(performance(), "made-up", file)
     export(performance(), "made-up", file, {"amount": "2"}, overwrite=True)
     assert file.read_text() == "2.0"
+
+
+def test_a_folder_that_no_export_wrote_is_never_replaced(tmp_path):
+    performance().track.save(tmp_path / "track")
+    with pytest.raises(InputError, match="not a folder that an export wrote"):
+        export(performance(), "ply", tmp_path / "track", overwrite=True)
+    assert (tmp_path / "track" / "track.npz").is_file()
+    folder = export(performance(), "ply", tmp_path / "out")
+    assert export(performance(), "ply", folder, {"unseen": True}, overwrite=True) == folder
+    assert (folder / "000009.ply").is_file()
 
 
 @pytest.mark.parametrize("name", ["a.bin", "a"])
