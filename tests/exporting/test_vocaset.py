@@ -132,7 +132,7 @@ def test_sequences_join_to_a_data_set(tmp_path, subject):
     settings = {"subject": "ben", "sentence": 3, "earlier": str(first)}
     both = export(subject, "vocaset", tmp_path / "both", settings)
     found = sorted(str(file.relative_to(both)) for file in both.rglob("*.*"))
-    assert found == ["FLAME_sample.ply", "templates.pkl", "vertices_npy/anna_sentence01.npy",
+    assert found == ["FLAME_sample.ply", "export.json", "templates.pkl", "vertices_npy/anna_sentence01.npy",
                      "vertices_npy/ben_sentence03.npy", "wav/anna_sentence01.wav"]  # fmt: skip
     assert sorted(read_pickle(both / "templates.pkl", "templates")) == ["anna", "ben"]
     with pytest.raises(InputError, match="no such file: .*templates.pkl"):

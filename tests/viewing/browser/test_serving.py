@@ -9,6 +9,7 @@ from flowface_jax.viewing.browser.serving import address_lines, check_port, open
 
 
 def test_a_port_in_use_is_named():
+    pytest.importorskip("viser")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
