@@ -44,7 +44,8 @@ from flowface_jax.fitting.track import Track
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.obj import read_obj
-from flowface_jax.pipeline import ALIGNMENT_FILE, TRACK_CONFIG
+from flowface_jax.job_folders import ALIGNMENT_FILE
+from flowface_jax.pipeline import TRACK_CONFIG
 
 EXTRA = (Column("completeness", "%", "higher", 1), Column("missing", "%", "lower", 1))
 LAB_PX = 256

@@ -32,7 +32,7 @@ from flowface_jax.evaluation.tables import Row
 from flowface_jax.fitting.track import ARRAYS, Track
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.pipeline import ALIGNMENT_FILE
+from flowface_jax.job_folders import ALIGNMENT_FILE
 
 HALVES = {"single": published.NOW_SINGLE_VIEW, "multi": published.NOW_MULTI_VIEW}
 

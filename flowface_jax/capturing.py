@@ -20,7 +20,7 @@ from flowface_jax.exporting.ply import write_ply
 from flowface_jax.fitting.fit import versions
 from flowface_jax.fitting.track import RECORD, Track, head_fingerprint
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.pipeline import ALIGNMENT_FILE, CAMERAS_FILE, Existing, check_folder, prepare_folder
+from flowface_jax.job_folders import ALIGNMENT_FILE, CAMERAS_FILE, Existing, check_folder, prepare_folder
 from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.storage import read_npz, write_bytes, write_json, write_npz
 from flowface_jax.synthesis.film import make_film_renderer

@@ -25,8 +25,9 @@ from flowface_jax.fitting.fit import fit
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel, vertices
+from flowface_jax.job_folders import ALIGNMENT_FILE, CAMERAS_FILE, OVERLAY_FILE, Existing, prepare_folder
 from flowface_jax.network.bundled import FOR_PROCESSORS, bundled_file
-from flowface_jax.pipeline import ALIGNMENT_FILE, CAMERAS_FILE, TRACK_CONFIG, Existing, prepare_folder
+from flowface_jax.pipeline import TRACK_CONFIG
 from flowface_jax.reporting import Bar, Reporter, SilentReporter
 from flowface_jax.storage import write_bytes, write_json
 from flowface_jax.synthesis.film import make_film_renderer
@@ -265,7 +266,7 @@ def _draw(
     drawn = (_overlay(pictures[f], alignment, head, predicted["rig"][f], tracks["rig"], f) for f in frames)
     try:
         rate = performance.frame_rate / (frames[1] - frames[0] if len(frames) > 1 else 1)
-        write_video(folder / "overlay.mp4", _counted(drawn, bar), rate)
+        write_video(folder / OVERLAY_FILE, _counted(drawn, bar), rate)
     finally:
         bar.close()
 

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import jax
 import numpy as np
@@ -27,18 +26,20 @@ from flowface_jax.fitting.fit import fit
 from flowface_jax.fitting.focal_prior import FocalPrior
 from flowface_jax.fitting.snapshots import SnapshotWriter
 from flowface_jax.fitting.thinning import thinned
-from flowface_jax.fitting.track import ARRAYS, RECORD, Track
+from flowface_jax.fitting.track import Track
 from flowface_jax.guidance import Guidance
 from flowface_jax.heads.model import HeadModel
+from flowface_jax.job_folders import (
+    ALIGNMENT_FILE,
+    CAMERAS_FILE,
+    OVERLAY_FILE,
+    Existing,
+    check_folder,
+    prepare_folder,
+)
 from flowface_jax.reporting import Reporter, SilentReporter
-from flowface_jax.storage import read_json, read_npz, require_file, write_json
+from flowface_jax.storage import read_npz, require_file
 from flowface_jax.viewing.track_overlay import write_overlay
-
-ALIGNMENT_FILE = "alignment.npz"
-CAMERAS_FILE = "cameras.json"
-OVERLAY_FILE = "overlay.mp4"
-REQUEST_FILE = "request.json"
-Existing = Literal["refuse", "overwrite", "resume"]
 
 TRACK_CONFIG = FitConfig(maximum_points=1000)
 """Settings of the fit in `track`: networks answer for every vertex, which is more than their maps tell apart."""
@@ -67,33 +68,6 @@ class CameraChoice:
         """Raise InputError where a lone focal length is given for several views."""
         if self.focal is not None and count > 1:
             raise InputError(f"a single focal length serves one view, found {count}; give a calibration for several")
-
-
-def check_folder(folder: str | os.PathLike[str], existing: Existing, request: dict[str, object]) -> None:
-    """Raise InputError where the output folder is in use and `existing` does not allow it, or where another job than
-    `request` is to be resumed. Touches nothing.
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"the output {folder} is a file; name a folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if existing == "refuse":
-        raise InputError(f"the output folder {folder} is in use; name another, or pass --overwrite or --resume")
-    if existing == "resume":
-        _check_same_request(folder, request)
-
-
-def prepare_folder(folder: str | os.PathLike[str], existing: Existing, request: dict[str, object]) -> Path:
-    """The checked output folder, ready to write into, with the request recorded so that a job can be resumed."""
-    check_folder(folder, existing, request)
-    folder = Path(folder)
-    if existing == "overwrite":
-        for name in (ALIGNMENT_FILE, CAMERAS_FILE, OVERLAY_FILE, REQUEST_FILE, ARRAYS, RECORD):
-            (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / REQUEST_FILE, request)
-    return folder
 
 
 def track(
@@ -130,20 +104,13 @@ def track(
     Raises InputError for unusable input; then nothing that was there before has been touched.
     """
     reporter, cameras, config = reporter or SilentReporter(), cameras or CameraChoice(), config or TRACK_CONFIG
-    if not inputs:
-        raise InputError("expected at least one video or image, found none")
+    guidance = guidance or Guidance()
     aligner = resolve_aligner(aligner)
     check_aligner(aligner, detector)
-    if part is not None and len(inputs) != 1:
-        raise InputError(f"a part is one of a single video, found {len(inputs)} inputs")
-    sources = [open_frames(path, frame_rate) for path in inputs] if part is None else [part.frames]
+    sources = _sources(inputs, frame_rate, part, guidance)
     _check_views(sources, cameras)
-    guidance = guidance or Guidance()
-    if part is not None and (guidance.masks or guidance.key_points):
-        raise InputError("masks and key points are of a whole video, found a part of one")
     guidance.check(sources, None if cameras.calibration is None else cameras.calibration.names, head)
-    request = _request(inputs, head, aligner, cameras, face, config, neutral_template)
-    request["guidance"] = guidance.request()
+    request = _request(inputs, head, aligner, cameras, face, config, neutral_template, guidance)
     request |= {"frame_rate": frame_rate, "part": None if part is None else part.identity}
     request |= _aligner_checksums(aligner, detector)
     request["mica"] = _mica_checksum(mica, head, neutral_template)
@@ -299,6 +266,21 @@ def _undistort_frames(cameras: CameraChoice) -> list[Callable[[np.ndarray], np.n
     return functions
 
 
+def _sources(
+    inputs: Sequence[str | os.PathLike[str]], frame_rate: float | None, part: Part | None, guidance: Guidance
+) -> list[FrameSource]:
+    """The frames of every camera. Raises InputError for none, and where a part and its job do not fit."""
+    if not inputs:
+        raise InputError("expected at least one video or image, found none")
+    if part is None:
+        return [open_frames(path, frame_rate) for path in inputs]
+    if len(inputs) != 1:
+        raise InputError(f"a part is one of a single video, found {len(inputs)} inputs")
+    if guidance.masks or guidance.key_points:
+        raise InputError("masks and key points are of a whole video, found a part of one")
+    return [part.frames]
+
+
 def _check_views(sources: Sequence[FrameSource], cameras: CameraChoice) -> None:
     """Counts and image sizes against the calibration, before any work. Raises InputError where they differ."""
     cameras.check_view_count(len(sources))
@@ -328,6 +310,7 @@ def _request(
     face: int,
     config: FitConfig | None,
     neutral_template: np.ndarray | None,
+    guidance: Guidance,
 ) -> dict[str, object]:
     """What identifies the job: inputs by name and size, head, cameras, neutral head, settings."""
     known = None if cameras.calibration is None else cameras.calibration.cameras
@@ -342,6 +325,7 @@ def _request(
         "neutral": None if neutral is None else hashlib.sha256(neutral).hexdigest(),
         "focal_px": cameras.focal,
         "face": face,
+        "guidance": guidance.request(),
         "settings": json.loads(json.dumps(dataclasses.asdict(config or FitConfig()))),
     }
 
@@ -379,20 +363,6 @@ def _bytes_of(path: Path) -> int:
     return path.stat().st_size
 
 
-def _check_same_request(folder: Path, request: dict[str, object]) -> None:
-    path = folder / REQUEST_FILE
-    if not path.is_file():
-        raise InputError(f"{folder} holds no {REQUEST_FILE}, so it is no job to resume; name another folder")
-    earlier = read_json(path, "the record of a job")
-    differing = [key for key in request if earlier.get(key) != json.loads(json.dumps(request[key]))]
-    # "auto" may stand for another aligner on another computer: the earlier one has to be named to go on.
-    differing = [f"aligner ({earlier.get(key)})" if key == "aligner" else key for key in differing]
-    if differing:
-        raise InputError(
-            f"{folder} was started with other {', '.join(differing)}; resume with the same arguments, or --overwrite"
-        )
-
-
 def read_neutral(path: str | os.PathLike[str]) -> np.ndarray:
     """A neutral template [V,3] m for E_MICA, from an OBJ file or an .npz with `vertices`. Raises InputError."""
     if Path(path).suffix.lower() == ".npz":
@@ -426,8 +396,7 @@ def fit_file(
         raise InputError(f"the alignment has {alignment.camera_count} camera(s), found {len(videos)} --video file(s)")
     sources = [open_frames(video) for video in videos]
     guidance = guidance or Guidance()
-    request = _request([path], head, "file", cameras, 1, config, neutral_template)
-    request["guidance"] = guidance.request()
+    request = _request([path], head, "file", cameras, 1, config, neutral_template, guidance)
     check_folder(out, existing, request)
     alignment, told = guidance.masked(alignment, _undistort_frames(cameras))
     alignment = guidance.placed(alignment, head, cameras.calibration)

@@ -18,7 +18,7 @@ LAYERS = [
     {"alignment"},
     {"network"},
     {"aligners", "fitting", "synthesis"},
-    {"training", "evaluation", "exporting", "viewing"},
+    {"training", "evaluation", "exporting", "viewing", "job_folders"},
     {"guidance", "pipeline", "diagnosis", "texturing"},
     {"capturing", "batches"},
     {"demo"},

@@ -13,7 +13,7 @@ import numpy as np
 
 from flowface_jax.aligners import open_frames
 from flowface_jax.alignment.alignment import Alignment
-from flowface_jax.pipeline import ALIGNMENT_FILE
+from flowface_jax.job_folders import ALIGNMENT_FILE
 from flowface_jax.storage import write_bytes
 
 SIDES = (0.25, 0.4, 0.6)

@@ -52,7 +52,8 @@ from flowface_jax.evaluation.real_clips import (
 from flowface_jax.fitting.track import ARRAYS, Track
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.source import load_head
-from flowface_jax.pipeline import ALIGNMENT_FILE, TRACK_CONFIG, fit_alignment
+from flowface_jax.job_folders import ALIGNMENT_FILE
+from flowface_jax.pipeline import TRACK_CONFIG, fit_alignment
 from flowface_jax.reporting import Reporter, SilentReporter, TerminalReporter
 from flowface_jax.storage import read_json, write_bytes, write_json
 from flowface_jax.training.archive import open_archive

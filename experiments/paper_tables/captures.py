@@ -20,7 +20,7 @@ from flowface_jax.errors import InputError
 from flowface_jax.evaluation.mesh_sequence import MeshSequence, sequence_of_track
 from flowface_jax.fitting.track import RECORD, Track
 from flowface_jax.heads.model import HeadModel
-from flowface_jax.pipeline import REQUEST_FILE, prepare_folder
+from flowface_jax.job_folders import REQUEST_FILE, prepare_folder
 from flowface_jax.reporting import Bar
 from flowface_jax.storage import read_json, write_bytes
 from flowface_jax.synthesis.film import make_film_renderer

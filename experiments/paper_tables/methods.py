@@ -41,8 +41,9 @@ from flowface_jax.evaluation.tracking_benchmark import (
 from flowface_jax.fitting.fit import fit
 from flowface_jax.fitting.track import RECORD, Track
 from flowface_jax.heads.model import HeadModel
+from flowface_jax.job_folders import ALIGNMENT_FILE
 from flowface_jax.network.weights import load_weights
-from flowface_jax.pipeline import ALIGNMENT_FILE, TRACK_CONFIG, fit_alignment
+from flowface_jax.pipeline import TRACK_CONFIG, fit_alignment
 from flowface_jax.storage import read_json, read_npz, write_json, write_npz
 from flowface_jax.synthesis.sequences import FRAMES_PER_SECOND
 from paper_tables.captures import Captured

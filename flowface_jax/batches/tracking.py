@@ -20,7 +20,8 @@ from flowface_jax.errors import FlowfaceError
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.model import HeadModel
 from flowface_jax.heads.source import load_head
-from flowface_jax.pipeline import REQUEST_FILE, CameraChoice, track
+from flowface_jax.job_folders import REQUEST_FILE
+from flowface_jax.pipeline import CameraChoice, track
 
 _log = logging.getLogger(__name__)
 _MAPPINGS = Path("/proc/self/maps")

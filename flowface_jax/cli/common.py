@@ -20,7 +20,8 @@ from flowface_jax.fitting.config import FitConfig, config_from_mapping
 from flowface_jax.fitting.track import Track
 from flowface_jax.fitting.verdict import ACCEPTED
 from flowface_jax.guidance import Guidance
-from flowface_jax.pipeline import CameraChoice, Existing
+from flowface_jax.job_folders import Existing
+from flowface_jax.pipeline import CameraChoice
 from flowface_jax.reporting import Reporter, SilentReporter, TerminalReporter
 
 logger = logging.getLogger(__name__)

@@ -92,8 +92,8 @@ def _check(performance: Performance, settings: Cap4dSettings) -> None:
     turned = np.abs(np.asarray(performance.track.joint_rotations)[:, JAW]).max()
     if turned > _STILL_JAW_RAD and not settings.jaw:
         raise InputError(
-            f"CAP4D reads flame2023_no_jaw.pkl, but the track turns the jaw of '{performance.head.name}'; retarget it "
-            "to that file, or give cap4d.jaw=true for a CAP4D that reads flame2023.pkl"
+            f"CAP4D reads flame2023_no_jaw.pkl, but the track turns the jaw of '{performance.head.name}'; track with "
+            "that file, or give cap4d.jaw=true for a CAP4D that reads flame2023.pkl"
         )
     if not jaw_is_in_expressions(performance.head) and not settings.jaw:
         logger.warning(

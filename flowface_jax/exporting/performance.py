@@ -43,6 +43,14 @@ class Performance:
         steps = steps[np.isfinite(steps) & (steps > 0)]
         return float(1.0 / np.median(steps)) if len(steps) else FALLBACK_RATE
 
+    @property
+    def frame_times(self) -> np.ndarray:
+        """[F] float64 s, increasing: the track's, or by the frames' numbers where those stand still or go back."""
+        times = np.asarray(self.track.frame_times, np.float64)
+        if np.isfinite(times).all() and (np.diff(times) > 0).all():
+            return times
+        return np.asarray(self.track.frame_ids, np.float64) / self.frame_rate
+
     def pictures(self, camera: int) -> Iterator[np.ndarray]:
         """The frames [H,W,3] RGB uint8 of one camera's clip that the track is of, one at a time.
 

@@ -75,7 +75,7 @@ def write_usd(performance: Performance, path: Path, settings: UsdSettings, repor
 
 def _time_codes(performance: Performance) -> np.ndarray:
     """[F] in frames at the stage's rate; films of varying rate keep their true times."""
-    times = np.asarray(performance.track.frame_times, np.float64)
+    times = performance.frame_times
     codes = (times - times[0]) * performance.frame_rate
     whole = np.rint(codes)
     return whole if np.abs(codes - whole).max() < 0.02 else codes

@@ -91,7 +91,7 @@ def _warn(performance: Performance) -> None:
     if jaw_is_in_expressions(performance.head):
         logger.warning(
             "vhap: GaussianAvatars reads flame2023.pkl, but the head is '%s': put its file in that one's place, or "
-            "retarget the track to flame2023.pkl",
+            "track the clip with flame2023.pkl",
             performance.head.name,
         )
     cameras = performance.track.cameras

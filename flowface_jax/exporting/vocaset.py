@@ -91,7 +91,7 @@ def _check(settings: VocasetSettings, subject: str) -> None:
 
 def even_times(performance: Performance, rate: float) -> np.ndarray:
     """Evenly spaced times [T] s from the first to the last frame that shows a face. Raises InputError for one frame."""
-    times = _frame_times(performance)
+    times = performance.frame_times
     seen = times[performance.seen]
     if len(seen) < 2:
         raise InputError("vocaset: expected at least two frames that show a face")
@@ -99,15 +99,6 @@ def even_times(performance: Performance, rate: float) -> np.ndarray:
     if gaps.max() > _LONGEST_GAP_S:
         logger.warning("vocaset: for %.1f s no face is seen; the meshes of that time are interpolated", gaps.max())
     return seen[0] + np.arange(int(np.floor((seen[-1] - seen[0]) * rate + 1e-6)) + 1) / rate
-
-
-def _frame_times(performance: Performance) -> np.ndarray:
-    """[F] s, increasing; by the frames' numbers where the track's times are not."""
-    track = performance.track
-    times = np.asarray(track.frame_times, np.float64)
-    if np.isfinite(times).all() and (np.diff(times) > 0).all():
-        return times
-    return np.asarray(track.frame_ids, np.float64) / performance.frame_rate
 
 
 def _write_meshes(
@@ -118,7 +109,7 @@ def _write_meshes(
     joints = np.array(track.joint_rotations, np.float64)
     kept = [JAW, LEFT_EYE, RIGHT_EYE] if settings.eyes else [JAW]
     joints[:, [joint for joint in range(joints.shape[1]) if joint not in kept]] = 0.0
-    known, seen = _frame_times(performance), performance.seen
+    known, seen = performance.frame_times, performance.seen
     flat = np.concatenate([np.asarray(track.expression, np.float64), joints.reshape(len(joints), -1)], axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(times), 3 * head.vertex_count))

@@ -16,7 +16,7 @@ from flowface_jax.batches.records import ROW_FILE
 from flowface_jax.errors import InputError
 from flowface_jax.fitting.config import FitConfig
 from flowface_jax.fitting.track import Track
-from flowface_jax.pipeline import REQUEST_FILE
+from flowface_jax.job_folders import REQUEST_FILE
 from flowface_jax.viewing.video_writer import write_video
 
 SIZE = (160, 120)

@@ -70,10 +70,9 @@ def prepare(page: str, folder: Path) -> None:
         "docs/tour.md": ["d19"],
         "docs/conventions.md": ["track"],
         "docs/file_formats.md": ["track"],
-        "docs/evaluation.md": ["track", "capture/truth"],
+        "docs/evaluation.md": ["track", "capture"],
         "docs/report.md": ["d18"],
         "docs/export.md": ["output/track"],
-        "docs/maps_and_retargeting.md": ["output/track", "output/demo"],
     }
     made: Path | None = None
     for name in tracks.get(page, []):
@@ -84,7 +83,7 @@ def prepare(page: str, folder: Path) -> None:
         else:
             shutil.copytree(made, target)
     if page == "docs/report.md":
-        shutil.copytree(folder / "d18", folder / "capture/truth")
+        shutil.copytree(folder / "d18", folder / "capture")
     if page == "docs/rigs.md":
         transforms_file(folder / "transforms.json")
     if page in ("docs/python_api.md", "README.md"):

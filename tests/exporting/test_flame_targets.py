@@ -41,7 +41,7 @@ def _picture(path):
 
 @pytest.mark.parametrize("target", ["insta", "vhap", "metrical-tracker", "cap4d", "vocaset"])
 def test_other_heads_are_refused_in_one_line(tmp_path, target):
-    with pytest.raises(InputError, match="the track's head is 'generic.*retarget it to a FLAME head first"):
+    with pytest.raises(InputError, match="the track's head is 'generic.*track the clip with a FLAME head"):
         export(performance(), target, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -119,3 +119,11 @@ def test_khronos_validator_finds_no_error(exported):
     report = json.loads(done.stdout)
     assert report["issues"]["numErrors"] == 0, report["issues"]["messages"][:5]
     assert report["issues"]["numWarnings"] == 0, report["issues"]["messages"][:5]
+
+
+def test_times_that_stand_still_become_those_of_the_frames_numbers(tmp_path):
+    times = np.asarray([0.0, 1 / 30, 1 / 30, 2 / 30])
+    subject = dataclasses.replace(performance(), track=dataclasses.replace(performance().track, frame_times=times))
+    glb = Glb(export(subject, "glb", tmp_path / "head.glb").read_bytes())
+    written = glb.array(glb.json["animations"][0]["samplers"][0]["input"])
+    np.testing.assert_allclose(np.diff(written), 1 / 30, atol=1e-6)

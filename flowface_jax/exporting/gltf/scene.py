@@ -45,7 +45,7 @@ def write_glb(performance: Performance, path: Path, settings: GltfSettings, repo
     version = importlib.metadata.version("flowface-jax")
     document = GltfDocument({"version": "2.0", "generator": f"flowface_jax {version}", "extras": _about(performance)})
     skeleton = make_skeleton(track, head)
-    times = np.asarray(track.frame_times, np.float64)
+    times = performance.frame_times
     animation = _Animation(document, (times - times[0]).astype("<f4"))
 
     children = _camera_nodes(document, performance) if settings.cameras else []

@@ -15,12 +15,12 @@ from flowface_jax.errors import InputError
 from flowface_jax.exporting.performance import Performance, open_performance
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.model import HeadModel
+from flowface_jax.job_folders import ALIGNMENT_FILE
 from flowface_jax.viewing.browser.clips import ClipPictures
 from flowface_jax.viewing.browser.values import PLAIN, UNITS, SurfaceValues
 from flowface_jax.viewing.browser.vertices import VertexStore
 
 # The name that `pipeline.track` gives to what was fitted, beside the track.
-_ALIGNMENT = "alignment.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,4 +184,4 @@ def _clips_of(
 def _alignment(folder: Path, named: str | os.PathLike[str] | None) -> Alignment | None:
     if named is not None:
         return load_alignment(named)
-    return load_alignment(folder / _ALIGNMENT) if (folder / _ALIGNMENT).is_file() else None
+    return load_alignment(folder / ALIGNMENT_FILE) if (folder / ALIGNMENT_FILE).is_file() else None

@@ -15,6 +15,7 @@ from flowface_jax.evaluation.scoring.inputs import Reading, Source, opened
 from flowface_jax.evaluation.ssme import SsmeConfig
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.model import HeadModel
+from flowface_jax.job_folders import ALIGNMENT_FILE, OVERLAY_FILE, REQUEST_FILE
 from flowface_jax.reporting import Reporter, SilentReporter
 from flowface_jax.storage import read_json, write_bytes
 from flowface_jax.viewing.report.gathering import report_contents
@@ -22,8 +23,6 @@ from flowface_jax.viewing.report.page import page_html
 from flowface_jax.viewing.report.truth import TruthComparison, compare_with_truth
 from flowface_jax.viewing.report.video import ReportVideo, clip_video, overlay_video
 
-# Names that `pipeline.track` gives to what it writes beside the track.
-_ALIGNMENT, _OVERLAY, _REQUEST = "alignment.npz", "overlay.mp4", "request.json"
 _PARTS = 4
 
 
@@ -83,7 +82,7 @@ def _output(file: Path, overwrite: bool) -> Path:
 def _alignment(folder: Path, named: str | os.PathLike[str] | None) -> Alignment | None:
     if named is not None:
         return load_alignment(named)
-    return load_alignment(folder / _ALIGNMENT) if (folder / _ALIGNMENT).is_file() else None
+    return load_alignment(folder / ALIGNMENT_FILE) if (folder / ALIGNMENT_FILE).is_file() else None
 
 
 def _compared(
@@ -100,9 +99,9 @@ def _compared(
 
 
 def _request(folder: Path) -> dict[str, Any]:
-    if not (folder / _REQUEST).is_file():
+    if not (folder / REQUEST_FILE).is_file():
         return {}
-    request = read_json(folder / _REQUEST, "the job's request")
+    request = read_json(folder / REQUEST_FILE, "the job's request")
     return request if isinstance(request, dict) else {}
 
 
@@ -117,8 +116,8 @@ def _video(
     """The video, or the sentence that says why there is none."""
     if clips:
         video = clip_video(clips, track, head, alignment, wanted)
-    elif (folder / _OVERLAY).is_file():
-        video = overlay_video(folder / _OVERLAY, wanted)
+    elif (folder / OVERLAY_FILE).is_file():
+        video = overlay_video(folder / OVERLAY_FILE, wanted)
     else:
         return None, "The folder holds no overlay.mp4; --video CLIP draws the track over the clip."
     return video, "" if video is not None else "The video is too long to be kept in one page."
