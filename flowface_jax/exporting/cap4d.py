@@ -25,7 +25,7 @@ from flowface_jax.evaluation.readers.files import read_array
 from flowface_jax.exporting.cap4d_parameters import Cap4dParameters, cap4d_parameters
 from flowface_jax.exporting.flame import JAW, LEFT_EYE, RIGHT_EYE, flame_pose, jaw_is_in_expressions, require_flame
 from flowface_jax.exporting.performance import Performance
-from flowface_jax.exporting.pictures import check_pictures, image_size, matte_pictures, write_png
+from flowface_jax.exporting.pictures import camera_folders, check_pictures, image_size, matte_pictures, write_png
 from flowface_jax.exporting.target import Target
 from flowface_jax.reporting import Reporter
 from flowface_jax.storage import write_json, write_npz
@@ -107,8 +107,7 @@ def _check(performance: Performance, settings: Cap4dSettings) -> None:
 def _with_folder_names(performance: Performance) -> Performance:
     """With cameras whose names can be folders."""
     track = performance.track
-    names = tuple(name.replace("/", "_").replace("\\", "_") for name in track.cameras.names)
-    cameras = dataclasses.replace(track.cameras, names=names)
+    cameras = dataclasses.replace(track.cameras, names=camera_folders(performance))
     return dataclasses.replace(performance, track=dataclasses.replace(track, cameras=cameras))
 
 

@@ -46,8 +46,8 @@ def require_flame(performance: Performance, target: str) -> None:
     head = performance.head
     if head.joint_names != JOINT_NAMES or "flame" not in head.name:
         raise InputError(
-            f"{target} holds FLAME meshes and parameters, the track's head is '{head.name}'; track the clip with "
-            "a FLAME head (flowface track --head)"
+            f"{target} holds FLAME meshes and parameters, the track's head is '{head.name}'; track the clip with a "
+            "FLAME head (flowface track --head FILE), or lay it onto one (--retarget FILE)"
         )
 
 

@@ -33,6 +33,11 @@ def image_size(performance: Performance, camera: int) -> tuple[int, int]:
     return width, height
 
 
+def camera_folders(performance: Performance) -> tuple[str, ...]:
+    """A folder's name for each camera: its own, without what divides folders."""
+    return tuple(name.replace("/", "_").replace("\\", "_") for name in performance.track.cameras.names)
+
+
 def drawn(performance: Performance, camera: int, world: np.ndarray) -> Fragments:
     """Which triangles of the head each pixel of a camera's image shows: vertices [V,3] m in the world."""
     cameras, head = performance.track.cameras, performance.head

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from flowface_jax.exporting import cap4d, gltf, insta, mesh_sequences, metrical_tracker, usd, vhap, vocaset
+from flowface_jax.exporting import (
+    arkit,
+    cap4d,
+    flame_parameters,
+    gltf,
+    insta,
+    maps,
+    mesh_sequences,
+    metrical_tracker,
+    segmentation,
+    track_folder,
+    usd,
+    vhap,
+    vocaset,
+)
 from flowface_jax.exporting.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -16,5 +30,10 @@ TARGETS: dict[str, Target] = {
         metrical_tracker.TARGET,
         cap4d.TARGET,
         vocaset.TARGET,
+        arkit.TARGET,
+        flame_parameters.TARGET,
+        maps.TARGET,
+        segmentation.TARGET,
+        track_folder.TARGET,
     )
 }

@@ -137,7 +137,7 @@ def make_layout(alignment: Alignment, head: HeadModel, cameras: Cameras | None, 
         offsets = "shared" if alignment.camera_count > 1 else "fixed"
     names = config.joints
     if names == ("auto",):
-        names = () if _expressions_turn_eyes(head) else tuple(n for n in head.joint_names if "eye" in n)
+        names = () if expressions_turn_eyes(head) else tuple(n for n in head.joint_names if "eye" in n)
     missing = [name for name in names if name not in head.joint_names]
     if missing:
         raise InputError(f"head '{head.name}' has no joint {', '.join(missing)}; it has {', '.join(head.joint_names)}")
@@ -233,7 +233,7 @@ def _check(alignment: Alignment, cameras: Cameras | None) -> None:
             )
 
 
-def _expressions_turn_eyes(head: HeadModel) -> bool:
+def expressions_turn_eyes(head: HeadModel) -> bool:
     """Whether some expression moves the eyeballs by more than a millimetre: then it, not the joints, makes the gaze."""
     eyeballs = np.asarray(head.expression_basis)[np.asarray(head.regions["eyeballs"])]
     return bool(eyeballs.size) and float(np.abs(eyeballs).max()) > 1e-3

@@ -168,10 +168,10 @@ def _unfolded(values: np.ndarray, known: np.ndarray, beyond: np.ndarray, triangl
     over become unknown in turn. What lies beyond the lower rim of the neck has no rim around it and stays on that one.
     """
     known = known | beyond
-    graph = _neighbours(triangles, len(values))
+    graph = neighbours(triangles, len(values))
     filled = values
     for _ in range(_UNFOLDING_ROUNDS):
-        filled = _harmonic(values, known, graph)
+        filled = harmonic(values, known, graph)
         a, b, c = (filled[triangles[:, k], :2] for k in range(3))
         turned = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] < 0
         bad = np.setdiff1d(triangles[turned], np.flatnonzero(beyond))
@@ -181,7 +181,7 @@ def _unfolded(values: np.ndarray, known: np.ndarray, beyond: np.ndarray, triangl
     return filled
 
 
-def _harmonic(values: np.ndarray, known: np.ndarray, graph: sparse.csr_matrix) -> np.ndarray:
+def harmonic(values: np.ndarray, known: np.ndarray, graph: sparse.csr_matrix) -> np.ndarray:
     """Unknown rows of `values` replaced by the mean of their neighbours, all at once; far from all known: kept."""
     unknown = np.flatnonzero(~known & (np.diff(graph.indptr) > 0))
     if len(unknown) == 0:
@@ -196,7 +196,7 @@ def _harmonic(values: np.ndarray, known: np.ndarray, graph: sparse.csr_matrix) -
     return filled
 
 
-def _neighbours(triangles: np.ndarray, count: int) -> sparse.csr_matrix:
+def neighbours(triangles: np.ndarray, count: int) -> sparse.csr_matrix:
     rows, columns = triangles[:, [0, 1, 2]].ravel(), triangles[:, [1, 2, 0]].ravel()
     both = (np.r_[rows, columns], np.r_[columns, rows])
     graph = sparse.coo_matrix((np.ones(2 * len(rows)), both), shape=(count, count)).tocsr()
