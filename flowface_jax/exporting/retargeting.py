@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from flowface_jax.fitting.parameters import UNITS
 from flowface_jax.fitting.point_columns import pose, pose_columns
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.binding import harmonic, neighbours
-from flowface_jax.heads.model import HeadModel, restrict, vertices
+from flowface_jax.heads.model import FOCUS_WEIGHT, HeadModel, restrict, vertices
 from flowface_jax.heads.registration import similarity
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.reporting import Reporter, SilentReporter
@@ -71,10 +72,10 @@ def retarget(
     """The performance on another head model.
 
     The person's neutral head gives identity and offsets, every frame then its expression, joints and pose: least
-    squares over corresponding surface points with the head's own priors and limits. Cameras, times, marks and residuals stay
-    those of the track; its standard deviations, which were the other head's, are dropped. The record says what was
-    done and how far the two surfaces lie apart ("retargeted"). Raises InputError where the heads have hardly a point
-    in common.
+    squares over corresponding surface points with the head's own priors and limits. Cameras, times, marks and
+    residuals stay those of the track; its standard deviations, which were the other head's, are dropped. The record
+    says what was done and how far the two surfaces lie apart ("retargeted"). Raises InputError where the heads have
+    hardly a point in common.
     """
     settings, reporter = settings or RetargetSettings(), reporter or SilentReporter()
     track, source = performance.track, performance.head
@@ -82,7 +83,7 @@ def retarget(
     small = restrict(head, jnp.asarray(transfer.vertex_ids))
     weight = jnp.asarray(_weights(head, transfer, settings), jnp.float32)
     neutral = transfer.of(np.asarray(track.neutral_vertices(source)))
-    person = _fit_neutral(small, neutral, weight, settings)
+    person = _fit_neutral(small, neutral, weight)
     offsets = np.zeros((head.vertex_count, 3), np.float32)
     if settings.offsets:
         offsets = _offsets(head, small, transfer, person, neutral)
@@ -91,17 +92,8 @@ def retarget(
     weight = jnp.asarray(_weights(head, transfer, settings), jnp.float32)
     poses, apart = _fit_frames(performance, small, transfer, weight, person, offsets, settings, reporter)
     placed = _in_world(track, poses)
-    focus = np.asarray(small.vertex_weights) >= 0.5 * float(np.asarray(small.vertex_weights).max())
-    record = track.summary | {
-        "head": head_record(head),
-        "retargeted": {
-            "from": head_record(source),
-            "settings": dataclasses.asdict(settings),
-            "median_mm": float(np.median(apart[:, focus]) * 1e3),
-            "p90_mm": float(np.percentile(apart[:, focus], 90) * 1e3),
-            "over": "distance between the two heads' surfaces on face and ears, all frames; residuals are the source's",
-        },
-    }
+    about = _about(source, settings, 1e3 * apart[:, np.asarray(small.vertex_weights) >= FOCUS_WEIGHT])
+    record = track.summary | {"head": head_record(head), "retargeted": about}
     moved = dataclasses.replace(
         track,
         identity=np.asarray(person.identity),
@@ -116,6 +108,17 @@ def retarget(
     return dataclasses.replace(performance, track=moved, head=head)
 
 
+def _about(source: HeadModel, settings: RetargetSettings, apart_mm: np.ndarray) -> dict[str, Any]:
+    """What the record says of it."""
+    return {
+        "from": head_record(source),
+        "settings": dataclasses.asdict(settings),
+        "median_mm": float(np.median(apart_mm)),
+        "p90_mm": float(np.percentile(apart_mm, 90)),
+        "over": "distance between the two heads' surfaces on face and ears, all frames; residuals are the source's",
+    }
+
+
 def _weights(head: HeadModel, transfer: SurfaceTransfer, settings: RetargetSettings) -> np.ndarray:
     """Of the squared distances [N], in 1/m²."""
     chosen = np.maximum(np.asarray(head.vertex_weights), settings.elsewhere)[transfer.vertex_ids]
@@ -123,7 +126,7 @@ def _weights(head: HeadModel, transfer: SurfaceTransfer, settings: RetargetSetti
     return _INDEPENDENT * chosen / chosen.sum() / (1e-3 * settings.deviation_mm) ** 2
 
 
-def _fit_neutral(small: HeadModel, goal: np.ndarray, weight: jax.Array, settings: RetargetSettings) -> _Pose:
+def _fit_neutral(small: HeadModel, goal: np.ndarray, weight: jax.Array) -> _Pose:
     """Identity and pose of the neutral head nearest to the points [N,3]."""
     template = np.asarray(small.template, np.float64)
     _, rotation, _ = similarity(template, goal, np.asarray(weight, np.float64))

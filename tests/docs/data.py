@@ -73,6 +73,7 @@ def prepare(page: str, folder: Path) -> None:
         "docs/evaluation.md": ["track", "capture"],
         "docs/report.md": ["d18"],
         "docs/export.md": ["output/track"],
+        "docs/retargeting.md": ["output/track"],
     }
     made: Path | None = None
     for name in tracks.get(page, []):
