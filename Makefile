@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-long peers docs lint format clean
+.PHONY: demo test test-long peers extras docs lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/flowface demo --out output/demo --overwrite
@@ -17,6 +17,11 @@ test-long: $(VENV)/.installed-dev
 
 peers: $(VENV)/.installed-peers
 	$(BIN)/python -m pytest -o addopts="-q --import-mode=importlib" tests/peers
+
+# What is skipped where an optional package is absent: USD, the browser viewer, batches on Ray, the site.
+extras: $(VENV)/.installed-extras
+	$(BIN)/python -m pytest tests/exporting/test_usd.py tests/cli/test_view.py tests/viewing/browser \
+		tests/batches/test_on_ray.py tests/training/test_sweeps.py tests/docs/test_site.py
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
@@ -49,6 +54,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-peers: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[dev,mediapipe,peers]'
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
+
+$(VENV)/.installed-extras: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev,mediapipe,usd,viewer,batches,docs]' playwright
+	@touch $@ $(VENV)/.installed-docs $(VENV)/.installed-dev $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[docs]'

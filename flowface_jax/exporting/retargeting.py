@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import jaxlie
 import numpy as np
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from flowface_jax.exporting.performance import Performance
@@ -23,7 +24,7 @@ from flowface_jax.fitting.point_columns import pose, pose_columns
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.binding import harmonic, neighbours
 from flowface_jax.heads.model import FOCUS_WEIGHT, HeadModel, restrict, vertices
-from flowface_jax.heads.registration import similarity
+from flowface_jax.heads.registration import components, similarity
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.reporting import Reporter, SilentReporter
 
@@ -35,6 +36,8 @@ _BOUND_ROUNDS = 8
 """Rounds in which a step finds out which coefficients stay at their limits."""
 _INDEPENDENT = 500.0
 """How many points a head counts for, whatever its mesh: neighbouring vertices differ alike."""
+_NEAREST = 20
+"""Known places whose offsets a part of the head takes over that hangs together with none."""
 _UNSURE = 0.3
 """Confidence below which an offset is taken from the neighbours."""
 
@@ -144,14 +147,26 @@ def _fit_neutral(small: HeadModel, goal: np.ndarray, weight: jax.Array) -> _Pose
 def _offsets(
     head: HeadModel, small: HeadModel, transfer: SurfaceTransfer, person: _Pose, goal: np.ndarray
 ) -> np.ndarray:
-    """What is left between the neutral heads, [V,3] m: of unsure vertices their neighbours', of an eyeball its mean."""
+    """What is left between the neutral heads, [V,3] m.
+
+    Unsure vertices take that of their neighbours, an eyeball its mean, and what hangs together with nothing known (gums
+    and teeth of some heads) the mean of the nearest known places, so that they stay behind the lips.
+    """
     rotation = np.asarray(person.rotation, np.float64)
     reached = np.asarray(vertices(small, person.identity, person.expression), np.float64)
     left = (goal - np.asarray(person.translation)) @ rotation - reached
     offsets, known = np.zeros((head.vertex_count, 3)), np.zeros(head.vertex_count, bool)
     offsets[transfer.vertex_ids] = left
     known[transfer.vertex_ids] = transfer.confidence > _UNSURE
+    if known.all():
+        return offsets.astype(np.float32)
     filled = harmonic(offsets, known, neighbours(np.asarray(head.triangles), head.vertex_count))
+    parts = components(head.vertex_count, np.asarray(head.triangles))
+    alone = ~np.isin(parts, parts[known])
+    if alone.any():
+        template, skin = np.asarray(head.template), np.flatnonzero(known & ~np.asarray(head.regions["eyeballs"]))
+        _, near = cKDTree(template[skin]).query(template[alone], k=min(_NEAREST, len(skin)))
+        filled[alone] = offsets[skin][near].mean(1)
     if transfer.confidence.min() < 1:
         for side in (-1, 1):
             ball = eyeball_of(head, side)
