@@ -3,10 +3,11 @@
     python experiments/train.py --config=configs/nano.py --out=runs/nano
     python experiments/train.py --config=configs/nano.py:real --out=runs/nano_real
     python experiments/train.py --config=configs/nano.py:more --out=runs/nano_more
+    python experiments/train.py --config=configs/nano.py:last --out=runs/nano_last
 
 The second is from the weights of the first: a quarter of every batch is real frames, one more refinement, lids and lips
 weighted more, down to a small learning rate. The third is as the second, from its weights, on more captures, with the
-openings of lids and mouth weighted more still. experiments/bundled/README.md has all commands.
+openings of lids and mouth weighted more still; the fourth goes on so, on all captures. experiments/bundled/README.md has all commands.
 """
 
 from ml_collections import ConfigDict
@@ -14,9 +15,10 @@ from ml_collections import ConfigDict
 from flowface_jax.training.config import TrainingConfig
 from flowface_jax.training.experiment import as_config_dict
 
-STAGES = ("synthetic", "real", "more")
+STAGES = ("synthetic", "real", "more", "last")
 CAPTURES = ("generic_0", "generic_1", "generic_2", "ict_0", "ict_2")
 MORE_CAPTURES = ("generic_3", "generic_4")
+LAST_CAPTURES = ("ict_1", "ict_3", "ict_4", "ict_5", "ict_6")
 
 
 def get_config(stage: str = "synthetic") -> ConfigDict:
@@ -67,7 +69,7 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
     config.run.evaluate_every = 1000
     config.run.checkpoint_every = 500
     config.run.initial = ("runs/start.safetensors",)
-    if stage in ("real", "more"):
+    if stage != "synthetic":
         config.model.iterations = 2
         config.loss.opening_weight = 0.5
         config.optimiser.learning_rate = 3e-4
@@ -86,4 +88,12 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
         config.data.record_weights = ("3", "3", "3", "4", "4", "3", "3", "8")
         config.run.steps = 3000
         config.run.initial = ("runs/nano_real/network.safetensors",)
+    if stage == "last":
+        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES)
+        config.loss.opening_weight = 1.5
+        config.loss.opening_emphasis = 15.0
+        config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, "real"))
+        config.data.record_weights = ("3",) * len(captures) + ("12",)
+        config.run.steps = 4000
+        config.run.initial = ("runs/nano_wider/network.safetensors",)
     return config
