@@ -7,7 +7,8 @@
 
 The second is from the weights of the first: a quarter of every batch is real frames, one more refinement, lids and lips
 weighted more, down to a small learning rate. The third is as the second, from its weights, on more captures, with the
-openings of lids and mouth weighted more still; the fourth goes on so, on all captures. experiments/bundled/README.md has all commands.
+openings of lids and mouth weighted more still; the fourth goes on so, on all captures. experiments/bundled/README.md
+has all commands.
 """
 
 from ml_collections import ConfigDict
