@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from flowface_jax.errors import InputError
 
-_OPENGL_AXES = np.diag([1.0, -1.0, -1.0])
+OPENGL_AXES = np.diag([1.0, -1.0, -1.0])
+"""Between OpenCV's axes and OpenGL's (x right, y up, z backward), either way."""
 _PYTORCH3D_AXES = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -50,14 +51,14 @@ def opencv_from_camera_to_world(pose: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def opengl_from_opencv(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """Camera-to-world [...,4,4] with OpenGL's and Blender's axes (x right, y up, looking along −z)."""
     pose = camera_to_world(rotation, translation)
-    pose[..., :3, :3] = pose[..., :3, :3] @ _OPENGL_AXES
+    pose[..., :3, :3] = pose[..., :3, :3] @ OPENGL_AXES
     return pose
 
 
 def opencv_from_opengl(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotation [...,3,3] and translation [...,3], world-to-camera, from an OpenGL/Blender camera-to-world [...,4,4]."""
     pose = np.array(pose, np.float64)
-    pose[..., :3, :3] = pose[..., :3, :3] @ _OPENGL_AXES
+    pose[..., :3, :3] = pose[..., :3, :3] @ OPENGL_AXES
     return opencv_from_camera_to_world(pose)
 
 

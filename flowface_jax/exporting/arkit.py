@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from flowface_jax.cameras.conversion import OPENGL_AXES
 from flowface_jax.errors import InputError
 from flowface_jax.exporting.flame import require_camera
 from flowface_jax.exporting.performance import Performance
@@ -49,7 +50,6 @@ CURVES: Final = (
 )
 """ARKit's names in the order of Live Link Face's columns. Left and right are the subject's."""
 ANGLES: Final = tuple(f"{part}{turn}" for part in ("Head", "LeftEye", "RightEye") for turn in ("Yaw", "Pitch", "Roll"))
-_Y_UP: Final = np.diag([1.0, -1.0, -1.0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +86,8 @@ def write_arkit(performance: Performance, folder: Path, settings: ArkitSettings,
 def head_in_camera(performance: Performance, camera: int) -> tuple[np.ndarray, np.ndarray]:
     """Rotations [F,3,3] and translations [F,3] m of the head in a camera's frame with y up and z towards the viewer."""
     track = performance.track
-    turn = _Y_UP @ np.asarray(track.cameras.rotation, np.float64)[camera]
-    shift = _Y_UP @ np.asarray(track.cameras.translation, np.float64)[camera]
+    turn = OPENGL_AXES @ np.asarray(track.cameras.rotation, np.float64)[camera]
+    shift = OPENGL_AXES @ np.asarray(track.cameras.translation, np.float64)[camera]
     rotation = Rotation.from_rotvec(np.asarray(track.head_rotation, np.float64)).as_matrix()
     return turn @ rotation, np.asarray(track.head_translation, np.float64) @ turn.T + shift
 

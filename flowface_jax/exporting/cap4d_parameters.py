@@ -15,6 +15,7 @@ import numpy as np
 import scipy.linalg
 from scipy.spatial.transform import Rotation
 
+from flowface_jax.cameras.conversion import OPENGL_AXES
 from flowface_jax.errors import InputError
 from flowface_jax.exporting.flame import JAW, LEFT_EYE, NECK, RIGHT_EYE, FlamePose, filled, flame_pose
 from flowface_jax.exporting.performance import Performance
@@ -22,7 +23,6 @@ from flowface_jax.heads.model import HeadModel
 
 _COEFFICIENT_M: Final = 1e-5
 """A coefficient of 1 costs as much as missing all vertices by this: it only holds what the vertices do not decide."""
-_Y_UP: Final = np.diag([1.0, -1.0, -1.0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,8 +122,8 @@ def _motion(pose: FlamePose) -> tuple[np.ndarray, ...]:
     """
     neck = Rotation.from_rotvec(pose.joints[NECK])
     turn, place = neck.as_matrix(), pose.rest[NECK]
-    rotation = _Y_UP @ pose.rotation @ turn
-    translation = _Y_UP @ (pose.rotation @ (place - turn @ place) + pose.translation)
+    rotation = OPENGL_AXES @ pose.rotation @ turn
+    translation = OPENGL_AXES @ (pose.rotation @ (place - turn @ place) + pose.translation)
     eyes = Rotation.from_rotvec(pose.joints[[LEFT_EYE, RIGHT_EYE]]).mean().as_rotvec()
     parts = (Rotation.from_matrix(rotation).as_rotvec(), translation, eyes, neck.inv().as_rotvec(), pose.joints[JAW])
     return tuple(np.asarray(part, np.float32) for part in parts)

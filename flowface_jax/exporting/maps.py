@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import cv2
 import numpy as np
 
+from flowface_jax.cameras.conversion import OPENGL_AXES
 from flowface_jax.errors import InputError
 from flowface_jax.exporting.performance import Performance
 from flowface_jax.exporting.pictures import camera_folders, depth_picture, drawn, write_png
@@ -28,7 +29,7 @@ LABELS: Final = (
     *("nose", "eyelids", "lips", "left_eyeball", "right_eyeball", "teeth", "tongue", "mouth_interior", "inside"),
 )
 """Names of the numbers in the region maps. A later one covers an earlier one; a head need not have them all."""
-_AXES: Final = {"opencv": np.array([1.0, 1.0, 1.0]), "opengl": np.array([1.0, -1.0, -1.0])}
+_AXES: Final = {"opencv": np.eye(3), "opengl": OPENGL_AXES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _pictures(
         pictures["depth"] = metres if settings.metres else depth_picture(fragments)
     if "normals" in settings.kinds:
         turn = np.asarray(cameras.rotation, np.float64)[camera]
-        own = vertex_normals(np.asarray(world, np.float64), painter.triangles) @ turn.T * _AXES[settings.axes]
+        own = vertex_normals(np.asarray(world, np.float64), painter.triangles) @ turn.T @ _AXES[settings.axes]
         pictures["normals"] = encoded(painter.normals(fragments, own), seen)
     if "regions" in settings.kinds:
         pictures["regions"] = painter.regions(fragments, np.asarray(cameras.project(world))[camera])

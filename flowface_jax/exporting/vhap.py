@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from flowface_jax.aligners.frames import laid_on
-from flowface_jax.cameras.conversion import opengl_from_opencv
+from flowface_jax.cameras.conversion import OPENGL_AXES, opengl_from_opencv
 from flowface_jax.evaluation.readers.vhap import TRANSFORMS
 from flowface_jax.exporting.flame import (
     EXPRESSION,
@@ -51,7 +51,6 @@ OPEN_JAW_RAD = 0.3
 VALIDATION_CAMERA = 8
 """The camera kept for validation where there is one of that number, as VHAP does; else the last."""
 _WHITE = (255, 255, 255)
-_Y_UP = np.diag([1.0, -1.0, -1.0])
 _SMALLEST_OFFSET = 1e-7
 
 
@@ -105,8 +104,8 @@ def _warn(performance: Performance) -> None:
 
 def _placed(pose: FlamePose) -> tuple[np.ndarray, np.ndarray]:
     """Rotation [3,3] and translation [3] m of FLAME's root joint in a world with y up."""
-    rotation = _Y_UP @ pose.rotation
-    return rotation, _Y_UP @ pose.translation + rotation @ pose.rest[ROOT] - pose.rest[ROOT]
+    rotation = OPENGL_AXES @ pose.rotation
+    return rotation, OPENGL_AXES @ pose.translation + rotation @ pose.rest[ROOT] - pose.rest[ROOT]
 
 
 def _write_parameters(performance: Performance, folder: Path, chosen: np.ndarray, centre: np.ndarray) -> None:
@@ -197,7 +196,7 @@ def _view(performance: Performance, camera: int, centre: np.ndarray) -> dict[str
     width, height = image_size(performance, camera)
     focal = float(cameras.focal[camera])
     middle = np.asarray(cameras.principal_point, np.float64)[camera]
-    rotation = np.asarray(cameras.rotation, np.float64)[camera] @ _Y_UP
+    rotation = np.asarray(cameras.rotation, np.float64)[camera] @ OPENGL_AXES
     translation = np.asarray(cameras.translation, np.float64)[camera] + rotation @ centre
     return {
         "cx": float(middle[0]),

@@ -103,14 +103,17 @@ def test_onto_its_own_head_nothing_changes():
     subject = still_eyed()
     result = retarget(subject, generic_head())
     assert result.track.summary["retargeted"]["p90_mm"] < 0.05
-    np.testing.assert_allclose(image_vertices(result), image_vertices(subject), atol=0.3)
+    np.testing.assert_allclose(image_vertices(result), image_vertices(subject), atol=0.05)
 
 
 def test_flame_without_a_jaw_onto_flame_with_one(tmp_path):
-    """Exactly: the meshes are the same, and a head that has a jaw joint besides can do what one without it does."""
+    """The meshes are the same, and a head that has a jaw joint besides can do what one without it does: what is left
+    is the priors' pull.
+    """
     subject = flame_performance(turning=(), name="flame2023_no_jaw")
     result = retarget(subject, flame_head("flame2023"))
-    np.testing.assert_allclose(image_vertices(result), image_vertices(subject), atol=0.3)
+    apart = np.linalg.norm(image_vertices(result) - image_vertices(subject), axis=-1)
+    assert np.median(apart) < 0.03 and apart.max() < 0.2
     assert export(result, "vhap", tmp_path / "out", {"images": False}).is_dir()
 
 
