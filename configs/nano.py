@@ -4,11 +4,12 @@
     python experiments/train.py --config=configs/nano.py:real --out=runs/nano_real
     python experiments/train.py --config=configs/nano.py:more --out=runs/nano_more
     python experiments/train.py --config=configs/nano.py:last --out=runs/nano_last
+    python experiments/train.py --config=configs/nano.py:bent --out=runs/nano_bent
 
 The second is from the weights of the first: a quarter of every batch is real frames, one more refinement, lids and lips
 weighted more, down to a small learning rate. The third is as the second, from its weights, on more captures, with the
-openings of lids and mouth weighted more still; the fourth goes on so, on all captures. experiments/bundled/README.md
-has all commands.
+openings of lids and mouth weighted more still; the fourth goes on so, on all captures of that time; the fifth with two
+folders more, mirror images of the real frames, and every crop bent. experiments/bundled/README.md has all commands.
 """
 
 from ml_collections import ConfigDict
@@ -16,10 +17,11 @@ from ml_collections import ConfigDict
 from flowface_jax.training.config import TrainingConfig
 from flowface_jax.training.experiment import as_config_dict
 
-STAGES = ("synthetic", "real", "more", "last")
+STAGES = ("synthetic", "real", "more", "last", "bent")
 CAPTURES = ("generic_0", "generic_1", "generic_2", "ict_0", "ict_2")
 MORE_CAPTURES = ("generic_3", "generic_4")
 LAST_CAPTURES = ("ict_1", "ict_3", "ict_4", "ict_5", "ict_6")
+BENT_CAPTURES = ("ict_7", "ict_8")
 
 
 def get_config(stage: str = "synthetic") -> ConfigDict:
@@ -97,4 +99,13 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
         config.data.record_weights = ("3",) * len(captures) + ("12",)
         config.run.steps = 4000
         config.run.initial = ("runs/nano_wider/network.safetensors",)
+    if stage == "bent":
+        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES, *BENT_CAPTURES)
+        config.loss.opening_weight = 1.5
+        config.loss.opening_emphasis = 15.0
+        config.augmentation.bend = 0.4
+        config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, "real_mirrored"))
+        config.data.record_weights = ("3",) * len(captures) + ("16",)
+        config.run.steps = 4000
+        config.run.initial = ("runs/nano_last/network.safetensors",)
     return config

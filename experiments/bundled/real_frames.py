@@ -1,4 +1,4 @@
-"""Samples of real frames, labelled by the tracks that were fitted to them.
+"""Samples of real frames and of their mirror images, labelled by the tracks that were fitted to them.
 
 python experiments/bundled/real_frames.py --clips CLIPS --names d0 d3 d12 d13 d18 --tracks runs/tracks --out runs/real
 """
@@ -16,12 +16,13 @@ from flowface_jax.aligners import open_frames
 from flowface_jax.fitting.track import Track
 from flowface_jax.heads.generic import generic_head
 from flowface_jax.heads.model import HeadModel
+from flowface_jax.heads.symmetry import mirrored_vertices
 from flowface_jax.training.archive import ArchiveKind, open_writer
-from flowface_jax.training.samples import Refusal, Sample, SampleConfig, cut_sample
+from flowface_jax.training.samples import Refusal, Sample, SampleConfig, cut_sample, mirrored_sample
 
 
 def main() -> None:
-    """Write one shard for each clip."""
+    """Write two shards for each clip: its frames, and their mirror images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder with .mp4 files")
     parser.add_argument("--names", nargs="+", required=True, help="clips that may be used, by stem")
@@ -31,12 +32,17 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256, help="px of a stored crop")
     options = parser.parse_args()
     head, config = generic_head(), SampleConfig(side=options.side)
-    settings = {"names": options.names, "every": options.every, "margin": config.margin}
+    mirror = mirrored_vertices(head)
+    settings = {"names": options.names, "every": options.every, "margin": config.margin, "mirrored": True}
     kind = ArchiveKind("real", head.name, head.vertex_count, options.side, settings)
-    writer = open_writer(options.out, kind, len(options.names))
+    writer = open_writer(options.out, kind, 2 * len(options.names))
     for shard in writer.missing():
         refused: Counter[str] = Counter()
-        writer.write_shard(shard, _samples(options, options.names[shard], head, config, refused), refused)
+        clip, reversed_too = divmod(shard, 2)
+        samples = _samples(options, options.names[clip], head, config, refused)
+        if reversed_too:
+            samples = (mirrored_sample(sample, mirror) for sample in samples)
+        writer.write_shard(shard, samples, refused)
     writer.finish()
 
 

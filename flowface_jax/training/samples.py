@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import jax
@@ -213,6 +213,24 @@ def cut_image(image: np.ndarray, cut: Cut, beyond: int | None = None) -> np.ndar
         return np.ascontiguousarray(inside)
     method = cv2.INTER_AREA if square.side > cut.side else cv2.INTER_LINEAR
     return cv2.resize(inside, (cut.side, cut.side), interpolation=method)
+
+
+def mirrored_sample(sample: Sample, mirror: np.ndarray) -> Sample:
+    """The sample as a mirror shows it.
+
+    mirror: [V], the vertex on the other side, as `heads.symmetry.mirrored_vertices` gives it.
+    """
+    points = sample.points[mirror] * np.float32([-1, 1]) + np.float32([sample.side, 0])
+    left, top, right, bottom = sample.face_box
+    return replace(
+        sample,
+        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        points=points,
+        known=sample.known[mirror],
+        foreground=np.ascontiguousarray(sample.foreground[:, ::-1]),
+        face_box=np.float32([sample.side - right, top, sample.side - left, bottom]),
+        source={**sample.source, "mirrored": "yes"},
+    )
 
 
 def stack_samples(samples: Sequence[Sample], index: Sequence[int] | np.ndarray) -> SampleBatch:

@@ -19,6 +19,7 @@ EVERYTHING = dataclasses.replace(
     **{f.name: 1.0 for f in dataclasses.fields(AugmentationConfig) if f.name.endswith("_probability")}
     | {"grey_probability": 0.5, "held_probability": 0.4, "see_through_probability": 0.5},
 )
+BENT = dataclasses.replace(MOVED, bend=0.5)
 SIMPLE = dataclasses.replace(MOVED, background_probability=0.5, noise_probability=0.5, colour_probability=0.5)
 SIDE, SIZE = 60, 48
 PICTURES = jnp.asarray(np.random.default_rng(2).integers(0, 256, (4, 40, 40, 3)).astype(np.uint8))
@@ -31,7 +32,7 @@ def changed():
     return augment(KEY, heads(8, SIDE, texture=True), EVERYTHING, PICTURES, SIZE)
 
 
-@pytest.mark.parametrize("config", [NONE, MOVED], ids=["plain", "moved"])
+@pytest.mark.parametrize("config", [NONE, MOVED, BENT], ids=["plain", "moved", "bent"])
 @pytest.mark.parametrize("side", [160, 470], ids=["enlarged", "shrunk"])
 def test_points_land_where_the_marks_land(config, side):
     samples = dotted_samples(4, side, spread=side / 90)
@@ -43,6 +44,20 @@ def test_points_land_where_the_marks_land(config, side):
     errors = np.concatenate(errors)
     assert len(errors) > 20
     assert errors.max() < 0.1
+
+
+def test_a_bent_crop_has_other_proportions_and_folds_nowhere():
+    grid = np.stack(np.meshgrid(*2 * (np.linspace(20.0, 70.0, 26),)), -1).astype(np.float32)
+    samples = heads(32, 90)
+    points = jnp.tile(jnp.asarray(grid.reshape(1, -1, 2)), (32, 1, 1))
+    samples = dataclasses.replace(samples, points=points, known=jnp.ones(points.shape[:2], bool))
+    crops = augment(KEY, samples, dataclasses.replace(NONE, bend=0.5), None, 90)
+    plain = plain_crops(samples, 90)
+    step = np.asarray(plain.points)[0, 1, 0] - np.asarray(plain.points)[0, 0, 0]
+    across = np.diff(np.asarray(crops.points).reshape(32, 26, 26, 2), axis=2)[..., 0] / step
+    assert across.min() > 1 / 1.5 - 1e-3 and across.max() < 1 / 0.5 + 1e-3
+    assert across.min() < 0.9 and across.max() > 1.1
+    assert len(np.unique(np.asarray(crops.image).sum((1, 2, 3)))) == 32
 
 
 def test_moved_faces_keep_their_place_within_the_jitter():

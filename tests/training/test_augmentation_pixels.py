@@ -187,6 +187,7 @@ def test_settings_are_checked_and_presets_known():
         ({"highest_opacity": 1.5}, "highest_opacity ≤ 1"),
         ({"outside": "mirror"}, "border, black"),
         ({"scale": 1.0}, "scale"),
+        ({"bend": 0.6}, "bend: expected at most 0.5"),
         ({"coarsest": 0.0}, "coarsest"),
         ({"lowest_quality": 99.0}, "lowest_quality"),
     ):

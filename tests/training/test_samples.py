@@ -9,7 +9,15 @@ import pytest
 
 from flowface_jax.errors import InputError
 from flowface_jax.training.records import decode_sample, encode_sample
-from flowface_jax.training.samples import REASONS, Refusal, Sample, SampleConfig, cut_sample, stack_samples
+from flowface_jax.training.samples import (
+    REASONS,
+    Refusal,
+    Sample,
+    SampleConfig,
+    cut_sample,
+    mirrored_sample,
+    stack_samples,
+)
 
 CONFIG = SampleConfig(side=180)
 
@@ -39,6 +47,25 @@ def test_points_stay_on_what_they_show():
     np.testing.assert_array_equal(sample.points, points + [30, 40])
     np.testing.assert_array_equal(sample.face_box, [40, 50, 140, 130])
     np.testing.assert_array_equal(sample.image[40:160, 30:157], image)
+
+
+def test_a_mirror_image_shows_each_point_where_its_other_was():
+    foreground = np.zeros((120, 127), np.uint8)
+    foreground[:, 20:] = 255
+    known = np.asarray([True, True, True, False, True])
+    sample = cut(coordinates(127, 120), face(10, 10, 110, 90), foreground, known)
+    mirror = np.asarray([1, 0, 3, 2, 4])
+    twin = mirrored_sample(sample, mirror)
+    for k, (x, y) in enumerate(sample.points):
+        np.testing.assert_allclose(twin.points[mirror[k]], [sample.side - x, y])
+        assert twin.known[mirror[k]] == known[k]
+        pixel = (int(y), int(x))
+        np.testing.assert_array_equal(twin.image[pixel[0], sample.side - 1 - pixel[1]], sample.image[pixel])
+        assert twin.foreground[pixel[0], sample.side - 1 - pixel[1]] == sample.foreground[pixel]
+    again = mirrored_sample(twin, mirror)
+    np.testing.assert_array_equal(again.points, sample.points)
+    np.testing.assert_array_equal(again.face_box, sample.face_box)
+    assert twin.source["mirrored"] == "yes"
 
 
 def test_shrinking_and_enlarging_keep_colours_under_the_points():

@@ -15,6 +15,7 @@ from flowface_jax.synthesis.image.filters import pixels, planes
 from flowface_jax.synthesis.noise import worked_out
 from flowface_jax.synthesis.randomness import random_key
 from flowface_jax.training.augmentation.background import replace_background
+from flowface_jax.training.augmentation.bending import bend_points, sample_bend
 from flowface_jax.training.augmentation.colour import change_picture
 from flowface_jax.training.augmentation.config import AugmentationConfig
 from flowface_jax.training.augmentation.geometry import (
@@ -77,7 +78,8 @@ def _augmented(
     else:
         drawn = functools.partial(sample_placement, place_key, sample.face_box, config)
         placement = worked_out(~jnp.isnan(sample.face_box[0]), drawn)  # not once more for every pixel
-    image, foreground, inside = read_crop(sample.image, sample.foreground, placement, size)
+    bend = sample_bend(jax.random.fold_in(place_key, 1), config.bend) if config.bend else None
+    image, foreground, inside = read_crop(sample.image, sample.foreground, placement, size, bend)
     if config.outside == "black":
         image = jnp.where(inside, image, 0.0)
     # Where nobody knows what is background, what lies beyond the picture is none either.
@@ -86,7 +88,8 @@ def _augmented(
     image = replace_background(behind_key, image, foreground, pictures, config)
     image = occlude(before_key, image, place_box(sample.face_box, placement, size), pictures, config)
     image = change_picture(camera_key, image, config)
-    return CropBatch(pixels(image), place_points(sample.points, placement, size), sample.known)
+    points = place_points(sample.points, placement, size)
+    return CropBatch(pixels(image), points if bend is None else bend_points(bend, points, size), sample.known)
 
 
 def _pixel_key(key: jax.Array) -> jax.Array:

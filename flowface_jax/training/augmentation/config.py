@@ -8,6 +8,7 @@ from typing import Literal
 from flowface_jax.conventions import SCALE_JITTER, SHIFT_JITTER
 from flowface_jax.errors import InputError
 from flowface_jax.settings import check_settings
+from flowface_jax.training.augmentation.bending import STRONGEST
 
 SECTION = "augmentation"
 PRESETS = ("wild", "paper", "none")
@@ -27,6 +28,8 @@ class AugmentationConfig:
     """Error of the crop's place along each axis, as a share of its side."""
     rotation: float = 18.0
     """Degrees in the image plane: standard deviation of a normal draw, cut off at 2.5 of them."""
+    bend: float = 0.0
+    """Largest relative stretch of a place of the crop by smooth waves, at most 0.5: other proportions of a face."""
     outside: Literal["border", "black"] = "border"
     """What a crop shows beyond the stored picture where no background is put: its last pixels repeated, or black."""
 
@@ -92,6 +95,8 @@ class AugmentationConfig:
         _check_order(self, "lowest_opacity", "highest_opacity", limit=1.0)
         _check_below(self, "scale", 1.0)
         _check_below(self, "contrast", 1.0)
+        if self.bend > STRONGEST:
+            raise InputError(f"{SECTION}.bend: expected at most {STRONGEST:g}, found {self.bend}")
         if not 0 < self.coarsest <= 1:
             raise InputError(f"{SECTION}.coarsest: expected a share above 0 and up to 1, found {self.coarsest}")
         if not 1 <= self.lowest_quality <= 95:
@@ -110,7 +115,7 @@ def augmentation_preset(name: str) -> AugmentationConfig:
         return replace(wild, smallest_shape=0.5, largest_shape=1.0, **dict.fromkeys(further, 0.0))
     if name == "none":
         switched = {field.name: 0.0 for field in fields(wild) if field.name.endswith("_probability")}
-        return replace(wild, scale=0.0, shift=0.0, rotation=0.0, **switched)
+        return replace(wild, scale=0.0, shift=0.0, rotation=0.0, bend=0.0, **switched)
     raise InputError(f"{SECTION}: expected a preset ({', '.join(PRESETS)}), found '{name}'")
 
 

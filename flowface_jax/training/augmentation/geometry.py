@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flowface_jax.conventions import BOX_MARGIN
 from flowface_jax.pytrees import pytree_dataclass
 from flowface_jax.synthesis.noise import worked_out
+from flowface_jax.training.augmentation.bending import Bend, bend_grid
 from flowface_jax.training.augmentation.config import AugmentationConfig
 from flowface_jax.training.samples import SampleConfig
 
@@ -63,13 +64,13 @@ def place_box(face_box: jax.Array, placement: Placement, size: int) -> jax.Array
 
 
 def read_crop(
-    image: jax.Array, foreground: jax.Array, placement: Placement, size: int
+    image: jax.Array, foreground: jax.Array, placement: Placement, size: int, bend: Bend | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The crop as planes [3,size,size], its foreground [size,size], both in [0,1] in steps of 1/255 as cameras and
     files have them, and which pixels lie in the stored picture [size,size] bool; beyond it the border is repeated.
 
     image: [R,R,3] uint8, foreground: [R,R] uint8. Each pixel is read between four stored ones, from a picture halved so
-    often that none is left out at the usual size of the face.
+    often that none is left out at the usual size of the face. bend: what the crop is bent by on top.
     """
     stored = image.shape[0]
     layers = jnp.concatenate([image, foreground[..., None]], axis=-1)
@@ -79,9 +80,13 @@ def read_crop(
     while usual >= _COARSEST_READ * 2**halvings:
         layers, halvings = _halved(layers), halvings + 1
     columns, rows = worked_out(~jnp.isnan(placement.side), lambda: _axes(placement, size))
-    grid = jnp.arange(size, dtype=jnp.float32) + 0.5 - 0.5 * size
-    right = placement.centre[0] + columns[0] * grid[None, :] + rows[0] * grid[:, None]
-    down = placement.centre[1] + columns[1] * grid[None, :] + rows[1] * grid[:, None]
+    if bend is None:
+        grid = jnp.arange(size, dtype=jnp.float32) + 0.5 - 0.5 * size
+        across, along = grid[None, :], grid[:, None]
+    else:
+        across, along = bend_grid(bend, size)
+    right = placement.centre[0] + columns[0] * across + rows[0] * along
+    down = placement.centre[1] + columns[1] * across + rows[1] * along
     inside = (jnp.minimum(right, down) >= 0) & (jnp.maximum(right, down) <= stored)
     values = read_layers(layers, right / 2**halvings, down / 2**halvings)
     return values[:3], values[3], inside
