@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from flowface_jax.aligners.frames import Frame, FrameSource
 
-T = TypeVar("T")
+S, T = TypeVar("S"), TypeVar("T")
 
 _PATIENCE_S = 0.1
 
@@ -62,6 +64,23 @@ def read_ahead(source: Iterable[T], count: int) -> Iterator[Iterator[T]]:
     finally:
         over.set()
         thread.join()
+
+
+def worked_ahead(work: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
+    """`work` of every item, in order, on so many threads; as many results again may wait to be asked for."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="worked ahead") as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                del item
+                if len(waiting) == 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def side_by_side(cameras: Sequence[Iterator[Frame]]) -> Iterator[tuple[int, int, Frame]]:

@@ -65,25 +65,14 @@ def posterior_of(parameters: Parameters, objective: Objective) -> Posterior:
 
     Costs about one iteration of the solver. Raises FloatingPointError where the curvature is not that of a minimum.
     """
-    system = _system(parameters, objective)
-    held, held_shared = objective.at_limit(parameters, system)
-    felt_rows = jnp.diagonal(system.diagonal, axis1=1, axis2=2) > FELT
-    felt_shared = jnp.diagonal(system.shared) > FELT
-    free_rows = (felt_rows & ~held).astype(system.border.dtype)
-    free_shared = (felt_shared & ~held_shared).astype(system.border.dtype)
-    chosen_rows, chosen_shared = (
-        1.0 if chosen is None else chosen.astype(free_rows.dtype)
-        for chosen in (objective.free_rows, objective.free_shared)
-    )
-    free_rows, free_shared = free_rows * chosen_rows, free_shared * chosen_shared
-    chain, complement, scale_rows, scale_shared = _factorised(system, free_rows, free_shared)
-    unfelt = np.sqrt(UNFELT_VARIANCE)
-    unit_rows = chosen_rows * jnp.where(held, 0.0, jnp.where(felt_rows, 1.0 / scale_rows, unfelt))
-    unit_shared = chosen_shared * jnp.where(held_shared, 0.0, jnp.where(felt_shared, 1.0 / scale_shared, unfelt))
-    repeated, count = _counted_per_image(parameters, objective)
-    per_image = np.asarray(repeated, np.float64) * np.outer(*2 * [np.asarray(unit_shared * free_shared, np.float64)])
+    system, rows, shared, repeated = _curvature(parameters, objective)
+    chain, complement, scale_rows, scale_shared = _factorised(system, rows.free, shared.free)
+    unit_rows, unit_shared = _units(rows, scale_rows), _units(shared, scale_shared)
+    unit_free = np.asarray(unit_shared, np.float64) * np.asarray(shared.free)
+    per_image = np.asarray(repeated, np.float64) * np.outer(unit_free, unit_free)
+    count = float(objective.problem.identity_scale)
     root = _root(np.asarray(complement, np.float64), (count - 1.0) * per_image, float(jnp.finfo(complement.dtype).eps))
-    return Posterior(chain, unit_rows, unit_shared, jnp.asarray(root, complement.dtype), held)
+    return Posterior(chain, unit_rows, unit_shared, jnp.asarray(root, complement.dtype), rows.held)
 
 
 def frame_covariances(posterior: Posterior) -> tuple[jax.Array, jax.Array]:
@@ -111,9 +100,41 @@ def own_and_rows(
     return inverse * unit[:, None] * unit, -unit[:, None] * (through @ posterior.root)
 
 
+@pytree_dataclass
+class _Unknowns:
+    """What takes part of a number of unknowns. held: bool, at a limit of the head model. felt: bool, by the energy.
+    chosen, free: 0 or 1, asked to be solved for, and solved for.
+    """
+
+    held: jax.Array
+    felt: jax.Array
+    chosen: jax.Array
+    free: jax.Array
+
+
 @jax.jit
-def _system(parameters: Parameters, objective: Objective) -> NormalEquations:
-    return objective.normal_equations(parameters)
+def _curvature(parameters: Parameters, objective: Objective) -> tuple[NormalEquations, _Unknowns, _Unknowns, jax.Array]:
+    """The energy's curvature, what takes part of the frames' unknowns [F,d] and of the shared ones [s], and the
+    curvature [s,s] of the terms that are counted once per image.
+    """
+    system = objective.normal_equations(parameters)
+
+    def unknowns(diagonal: jax.Array, held: jax.Array, chosen: jax.Array | None) -> _Unknowns:
+        felt = diagonal > FELT
+        wanted = jnp.ones(felt.shape, system.border.dtype) if chosen is None else chosen.astype(system.border.dtype)
+        return _Unknowns(held, felt, wanted, (felt & ~held) * wanted)
+
+    held_rows, held_shared = objective.at_limit(parameters, system)
+    rows = unknowns(jnp.diagonal(system.diagonal, axis1=1, axis2=2), held_rows, objective.free_rows)
+    shared = unknowns(jnp.diagonal(system.shared), held_shared, objective.free_shared)
+    return system, rows, shared, _counted_per_image(parameters, objective)
+
+
+@jax.jit
+def _units(unknowns: _Unknowns, scale: jax.Array) -> jax.Array:
+    """The unit of each unknown in the solver's, 0 where it is held or not asked for."""
+    felt = jnp.where(unknowns.felt, 1.0 / scale, np.sqrt(UNFELT_VARIANCE))
+    return unknowns.chosen * jnp.where(unknowns.held, 0.0, felt)
 
 
 @jax.jit
@@ -155,8 +176,8 @@ def _root(complement: np.ndarray, repeated: np.ndarray, precision: float) -> np.
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def _counted_per_image(parameters: Parameters, objective: Objective) -> tuple[jax.Array, float]:
-    """The curvature [s,s] of the terms that are counted once per image, and how often that is."""
+def _counted_per_image(parameters: Parameters, objective: Objective) -> jax.Array:
+    """The curvature [s,s] of the terms that are counted once per image."""
     size = objective.columns.shared_size
     nothing, none = jnp.zeros((size, size)), jnp.zeros((size,))
     empty = NormalEquations(*4 * [jnp.zeros((0,))], shared=nothing, gradient_rows=none, gradient_shared=none)
@@ -168,4 +189,4 @@ def _counted_per_image(parameters: Parameters, objective: Objective) -> tuple[ja
             return add_shared_priors(empty, parameters, *arguments).shared
 
     count = objective.problem.identity_scale
-    return shared(count) - shared(jnp.zeros_like(count)), float(count)
+    return shared(count) - shared(jnp.zeros_like(count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -154,26 +155,24 @@ def points(head: HeadModel, surface: SurfacePoints, *arguments: Any) -> jax.Arra
 def restrict(head: HeadModel, vertex_ids: jax.Array) -> HeadModel:
     """The same head with only the named vertices [N] (triangles and embeddings dropped): what a fit evaluates."""
     none = SurfacePoints(jnp.zeros((0, 3), jnp.int32), jnp.zeros((0, 3), jnp.float32))
-    return HeadModel(
-        template=head.template[vertex_ids],
-        identity_basis=head.identity_basis[vertex_ids],
-        expression_basis=head.expression_basis[vertex_ids],
-        expression_std=head.expression_std,
-        expression_limits=head.expression_limits,
-        joint_template=head.joint_template,
-        joint_identity=head.joint_identity,
-        joint_expression=head.joint_expression,
-        pose_correctives=head.pose_correctives[vertex_ids],
-        skinning_weights=head.skinning_weights[vertex_ids],
-        triangles=jnp.zeros((0, 3), jnp.int32),
-        uv=head.uv[vertex_ids],
-        vertex_weights=head.vertex_weights[vertex_ids],
-        landmarks=none,
-        mediapipe=none,
-        regions={name: mask[vertex_ids] for name, mask in head.regions.items()},
-        joint_parents=head.joint_parents,
-        joint_names=head.joint_names,
-        expression_names=head.expression_names,
-        name=head.name,
-        licence=head.licence,
-    )
+    per_vertex = {name: getattr(head, name) for name in _PER_VERTEX}
+    taken, regions = _rows((per_vertex, head.regions), vertex_ids)
+    nothing = jnp.zeros((0, 3), jnp.int32)
+    return replace(head, **taken, regions=regions, triangles=nothing, landmarks=none, mediapipe=none)
+
+
+_PER_VERTEX = (
+    "template",
+    "identity_basis",
+    "expression_basis",
+    "pose_correctives",
+    "skinning_weights",
+    "uv",
+    "vertex_weights",
+)
+
+
+@jax.jit
+def _rows(arrays: Any, ids: jax.Array) -> Any:
+    """All of them at once: a program for each would take longer to compile than to run."""
+    return jax.tree.map(lambda array: array[ids], arrays)

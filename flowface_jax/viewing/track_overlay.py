@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowface_jax.aligners.frames import FrameSource
-from flowface_jax.aligners.reading import read_ahead
+from flowface_jax.aligners.reading import read_ahead, worked_ahead
 from flowface_jax.alignment.alignment import Alignment
 from flowface_jax.cameras.model import Cameras
 from flowface_jax.fitting.track import Track
@@ -26,6 +26,8 @@ OPACITY = 0.3
 FALLBACK_RATE = 25.0
 AHEAD = 3
 """Frames that are decoded, and drawn, before they are asked for."""
+WORKERS = 2
+"""Frames that are drawn at the same time; encoding waits for them, and more would take the memory of more pictures."""
 
 
 def write_overlay(
@@ -63,7 +65,9 @@ def overlay_frames(
     opacity = OPACITY * min(1.0, WIREFRAME_TRIANGLES / max(len(triangles), 1)) ** 0.5
     straighten = undistort or [None] * len(sources)
     views = zip(*(_pictures(s, u, track.frame_count) for s, u in zip(sources, straighten, strict=True)), strict=True)
-    for f, (world, images) in enumerate(zip(track.each_world_vertices(head), views, strict=True)):
+
+    def picture(item: tuple[int, tuple[jax.Array, tuple[np.ndarray, ...]]]) -> np.ndarray:
+        f, (world, images) = item
         projected = _projected(track.cameras, world, surface.vertex_ids, surface.barycentric)
         pixels, points, depth = (np.asarray(array) for array in projected)
         number = int(alignment.frame_ids[f])
@@ -84,9 +88,13 @@ def overlay_frames(
                     mesh_opacity=opacity,
                 )
             )
-        yield drawn[0] if len(drawn) == 1 else tile_views(drawn)
+        return drawn[0] if len(drawn) == 1 else tile_views(drawn)
+
+    frames = enumerate(zip(track.each_world_vertices(head), views, strict=True))
+    for count, drawn in enumerate(worked_ahead(picture, frames, WORKERS), 1):
+        yield drawn
         if progress is not None:
-            progress(f + 1)
+            progress(count)
 
 
 def _pictures(
