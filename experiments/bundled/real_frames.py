@@ -1,4 +1,4 @@
-"""Samples of real frames and of their mirror images, labelled by the tracks that were fitted to them.
+"""Samples of real frames, and with --mirrored of their mirror images, labelled by the tracks that were fitted to them.
 
 python experiments/bundled/real_frames.py --clips CLIPS --names d0 d3 d12 d13 d18 --tracks runs/tracks --out runs/real
 """
@@ -22,7 +22,7 @@ from flowface_jax.training.samples import Refusal, Sample, SampleConfig, cut_sam
 
 
 def main() -> None:
-    """Write two shards for each clip: its frames, and their mirror images."""
+    """Write a shard for each clip, or two: its frames, and their mirror images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True, help="folder with .mp4 files")
     parser.add_argument("--names", nargs="+", required=True, help="clips that may be used, by stem")
@@ -30,15 +30,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the samples")
     parser.add_argument("--every", type=int, default=2, help="frames from one to the next that is used")
     parser.add_argument("--side", type=int, default=256, help="px of a stored crop")
+    parser.add_argument("--mirrored", action="store_true", help="every frame's mirror image too")
     options = parser.parse_args()
     head, config = generic_head(), SampleConfig(side=options.side)
     mirror = mirrored_vertices(head)
-    settings = {"names": options.names, "every": options.every, "margin": config.margin, "mirrored": True}
+    settings = {"names": options.names, "every": options.every, "margin": config.margin}
+    if options.mirrored:
+        settings["mirrored"] = True
     kind = ArchiveKind("real", head.name, head.vertex_count, options.side, settings)
-    writer = open_writer(options.out, kind, 2 * len(options.names))
+    images_of_each = 2 if options.mirrored else 1
+    writer = open_writer(options.out, kind, images_of_each * len(options.names))
     for shard in writer.missing():
         refused: Counter[str] = Counter()
-        clip, reversed_too = divmod(shard, 2)
+        clip, reversed_too = divmod(shard, images_of_each)
         samples = _samples(options, options.names[clip], head, config, refused)
         if reversed_too:
             samples = (mirrored_sample(sample, mirror) for sample in samples)
