@@ -91,21 +91,19 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
         config.data.record_weights = ("3", "3", "3", "4", "4", "3", "3", "8")
         config.run.steps = 3000
         config.run.initial = ("runs/nano_real/network.safetensors",)
-    if stage == "last":
-        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES)
+    if stage in ("last", "bent"):
         config.loss.opening_weight = 1.5
         config.loss.opening_emphasis = 15.0
+        config.run.steps = 4000
+    if stage == "last":
+        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES)
         config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, "real"))
         config.data.record_weights = ("3",) * len(captures) + ("12",)
-        config.run.steps = 4000
         config.run.initial = ("runs/nano_wider/network.safetensors",)
     if stage == "bent":
         captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES, *BENT_CAPTURES)
-        config.loss.opening_weight = 1.5
-        config.loss.opening_emphasis = 15.0
         config.augmentation.bend = 0.4
         config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, "real_mirrored"))
         config.data.record_weights = ("3",) * len(captures) + ("16",)
-        config.run.steps = 4000
         config.run.initial = ("runs/nano_last/network.safetensors",)
     return config
