@@ -30,6 +30,38 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
     """
     if stage not in STAGES:
         raise ValueError(f"configs/nano.py: expected a stage after the colon ({', '.join(STAGES)}), found '{stage}'")
+    config = _synthetic()
+    if stage != "synthetic":
+        _refined(config)
+    if stage == "real":
+        _learn_from(config, CAPTURES, ("3",) * len(CAPTURES), "real", "5")
+        config.run.steps = 2600
+        config.run.initial = ("runs/nano/network.safetensors",)
+    if stage == "more":
+        config.loss.opening_weight = 1.0
+        config.loss.opening_emphasis = 10.0
+        weights = ("3", "3", "3", "4", "4", "3", "3")
+        _learn_from(config, (*CAPTURES, *MORE_CAPTURES), weights, "real", "8")
+        config.run.steps = 3000
+        config.run.initial = ("runs/nano_real/network.safetensors",)
+    if stage in ("last", "bent"):
+        config.loss.opening_weight = 1.5
+        config.loss.opening_emphasis = 15.0
+        config.run.steps = 4000
+    if stage == "last":
+        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES)
+        _learn_from(config, captures, ("3",) * len(captures), "real", "12")
+        config.run.initial = ("runs/nano_wider/network.safetensors",)
+    if stage == "bent":
+        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES, *BENT_CAPTURES)
+        _learn_from(config, captures, ("3",) * len(captures), "real_mirrored", "16")
+        config.augmentation.bend = 0.4
+        config.run.initial = ("runs/nano_last/network.safetensors",)
+    return config
+
+
+def _synthetic() -> ConfigDict:
+    """The first run, on captures alone; all others change it."""
     config = as_config_dict(TrainingConfig())
     config.model.backbone = "nano"
     config.model.image_size = 160
@@ -72,38 +104,23 @@ def get_config(stage: str = "synthetic") -> ConfigDict:
     config.run.evaluate_every = 1000
     config.run.checkpoint_every = 500
     config.run.initial = ("runs/start.safetensors",)
-    if stage != "synthetic":
-        config.model.iterations = 2
-        config.loss.opening_weight = 0.5
-        config.optimiser.learning_rate = 3e-4
-        config.optimiser.last_share = 0.02
-        config.augmentation.rotation = 8.0
-        config.augmentation.colour_probability = 0.6
-        config.data.region_weights = ("lips=4", "eyelids=6", "brows=1.5")
-        config.data.records = tuple(f"runs/captures/{name}" for name in (*CAPTURES, "real"))
-        config.data.record_weights = ("3",) * len(CAPTURES) + ("5",)
-        config.run.steps = 2600
-        config.run.initial = ("runs/nano/network.safetensors",)
-    if stage == "more":
-        config.loss.opening_weight = 1.0
-        config.loss.opening_emphasis = 10.0
-        config.data.records = tuple(f"runs/captures/{name}" for name in (*CAPTURES, *MORE_CAPTURES, "real"))
-        config.data.record_weights = ("3", "3", "3", "4", "4", "3", "3", "8")
-        config.run.steps = 3000
-        config.run.initial = ("runs/nano_real/network.safetensors",)
-    if stage in ("last", "bent"):
-        config.loss.opening_weight = 1.5
-        config.loss.opening_emphasis = 15.0
-        config.run.steps = 4000
-    if stage == "last":
-        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES)
-        config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, "real"))
-        config.data.record_weights = ("3",) * len(captures) + ("12",)
-        config.run.initial = ("runs/nano_wider/network.safetensors",)
-    if stage == "bent":
-        captures = (*CAPTURES, *MORE_CAPTURES, *LAST_CAPTURES, *BENT_CAPTURES)
-        config.augmentation.bend = 0.4
-        config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, "real_mirrored"))
-        config.data.record_weights = ("3",) * len(captures) + ("16",)
-        config.run.initial = ("runs/nano_last/network.safetensors",)
     return config
+
+
+def _refined(config: ConfigDict) -> None:
+    """What every run after the first has."""
+    config.model.iterations = 2
+    config.loss.opening_weight = 0.5
+    config.optimiser.learning_rate = 3e-4
+    config.optimiser.last_share = 0.02
+    config.augmentation.rotation = 8.0
+    config.augmentation.colour_probability = 0.6
+    config.data.region_weights = ("lips=4", "eyelids=6", "brows=1.5")
+
+
+def _learn_from(
+    config: ConfigDict, captures: tuple[str, ...], weights: tuple[str, ...], real: str, real_weight: str
+) -> None:
+    """Folders of captures and of real frames, and how often each is drawn from."""
+    config.data.records = tuple(f"runs/captures/{name}" for name in (*captures, real))
+    config.data.record_weights = (*weights, real_weight)

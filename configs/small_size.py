@@ -7,12 +7,13 @@ Both see the same crops of the built-in head in the same order; each starts from
 (experiments/bundled/start.py), not from ImageNet. experiments/bundled/README.md has all commands.
 """
 
-import importlib.util
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from flowface_jax.heads.generic import generic_head
+from flowface_jax.training.experiment import as_config_dict
+from flowface_jax.training.sweeps.planning import load_config
 
 ROWS = ("nano", "resnet101")
 CAPTURES = tuple(f"runs/captures/generic_{k}" for k in range(5))
@@ -22,7 +23,7 @@ def get_config(row: str) -> ConfigDict:
     """24,000 crops of 96 px. Raises ValueError for a row that is none."""
     if row not in ROWS:
         raise ValueError(f"configs/small_size.py: expected a row after the colon, {' or '.join(ROWS)}; found '{row}'")
-    config = _nano()
+    config = as_config_dict(load_config(str(Path(__file__).with_name("nano.py"))))
     config.model.backbone = row
     config.model.image_size = 96
     config.model.vertex_count = generic_head().vertex_count
@@ -34,11 +35,3 @@ def get_config(row: str) -> ConfigDict:
     config.run.evaluate_every = 500
     config.run.initial = (f"runs/small_size/{row}_start.safetensors",)
     return config
-
-
-def _nano() -> ConfigDict:
-    path = Path(__file__).with_name("nano.py")
-    spec = importlib.util.spec_from_file_location("nano", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()

@@ -7,10 +7,12 @@ mit_b5_4 with so many iterations. The paper's BiSeNet-v2 has 17.6 million parame
 guess.
 """
 
-import importlib.util
 from pathlib import Path
 
 from ml_collections import ConfigDict
+
+from flowface_jax.training.experiment import as_config_dict
+from flowface_jax.training.sweeps.planning import load_config
 
 ROWS = (
     "resnet101",
@@ -30,7 +32,7 @@ def get_config(row: str) -> ConfigDict:
     """The run of a row. Raises ValueError for a name that is none."""
     if row not in ROWS:
         raise ValueError(f"configs/table4.py: expected a row after the colon, one of {', '.join(ROWS)}; found '{row}'")
-    config = _published()
+    config = as_config_dict(load_config(str(Path(__file__).with_name("flowface_b5.py"))))
     backbone, _, iterations = row.rpartition("_") if row.startswith("mit_b5_") else (row, "", "3")
     config.model.backbone = backbone
     config.model.iterations = int(iterations)
@@ -39,11 +41,3 @@ def get_config(row: str) -> ConfigDict:
     pretrained = {"prnet": (), "bisenet_v2_wide": ()}
     config.run.initial = pretrained.get(backbone, (f"assets/{backbone}.safetensors",))
     return config
-
-
-def _published() -> ConfigDict:
-    path = Path(__file__).with_name("flowface_b5.py")
-    spec = importlib.util.spec_from_file_location("flowface_b5", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()

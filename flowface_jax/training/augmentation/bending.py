@@ -15,6 +15,8 @@ STRONGEST = 0.5
 """Largest bend there may be: the steps of `bend_points` halve their error at least."""
 _CLOSE = 2e-5
 """Sides of the crop by which the last of these steps may still move a point."""
+_MOST_STEPS = 24
+"""Points many sides away, where rounding alone is more than that, would never come to rest."""
 
 
 @pytree_dataclass
@@ -63,12 +65,15 @@ def bend_points(bend: Bend, points: jax.Array, size: int) -> jax.Array:
     """Where points [...,2] px of the crop of `size` px come to lie: the places at which their pixels are read."""
     wanted = points / size - 0.5
 
-    def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        place, _ = state
+    def step(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        place, _, count = state
         moved = wanted - jnp.sin(place @ bend.frequency.T + bend.phase) @ bend.direction
-        return moved, jnp.abs(moved - place).max()
+        return moved, jnp.abs(moved - place).max(), count + 1
 
-    place, _ = jax.lax.while_loop(lambda state: state[1] > _CLOSE, step, step((wanted, jnp.inf)))
+    def more(state: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        return (state[1] > _CLOSE) & (state[2] < _MOST_STEPS)
+
+    place, _, _ = jax.lax.while_loop(more, step, (wanted, jnp.asarray(jnp.inf), jnp.asarray(0)))
     return size * (place + 0.5)
 
 
